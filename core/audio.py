@@ -1,8 +1,8 @@
 """From bytes to a ``Recording``: mono float32 at 16 kHz, the sha256 of the untouched bytes, container facts.
 
-Reads wav, flac, ogg, opus, mp3, m4a/aac, amr, webm and the audio track of mp4 at any rate, depth and channel
-count. Everything streams in blocks, so memory stays bounded for hours; recordings beyond about 20 minutes live
-in a private temporary file. A failure to decode is always an ``UnreadableAudio``, never silence.
+Reads wav, flac, ogg, opus, mp3, m4a/aac, amr, webm and the audio track of mp4 at any rate, depth and
+channel count. Everything streams in blocks, so memory stays bounded for hours; recordings beyond about 20
+minutes live in a private temporary file. A failure to decode is always an ``UnreadableAudio``, never silence.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Recording:
         return len(self.samples) / SAMPLE_RATE
 
 
-def read_recording(source: bytes | Path | str, name: str | None = None, *, limits: Limits = LIMITS) -> Recording:
+def read_recording(source: bytes | Path | str, name: str | None = None, *,
+                   limits: Limits = LIMITS) -> Recording:
     """Decode a recording.
 
     source : the bytes of a file, or its path.  name : what to call it; by default the path's last component.
@@ -60,9 +61,9 @@ def read_recording(source: bytes | Path | str, name: str | None = None, *, limit
         opened, sink = _decode(stream, limits)
         warnings = [*opened.notes, *_damage(opened, sink, shortfall(stream, n_bytes)), *sink.warnings()]
     facts = ContainerFacts(
-        opened.container, opened.codec, opened.sample_rate_hz, opened.bit_depth, opened.channels, sink.native_s,
-        opened.bit_rate_bps or round(n_bytes * 8 / sink.native_s), MappingProxyType(opened.tags),
-        sink.bandwidth_hz(), opened.decoder, n_bytes,
+        opened.container, opened.codec, opened.sample_rate_hz, opened.bit_depth, opened.channels,
+        sink.native_s, opened.bit_rate_bps or round(n_bytes * 8 / sink.native_s),
+        MappingProxyType(opened.tags), sink.bandwidth_hz(), opened.decoder, n_bytes,
     )
     if name is None and not isinstance(source, bytes | bytearray | memoryview):
         name = Path(source).name
@@ -100,8 +101,8 @@ def _check_size(n_bytes: int, limits: Limits) -> None:
     if n_bytes == 0:
         raise UnreadableAudio("The file is empty; choose a file that has audio in it.", code="empty")
     if n_bytes > limits.max_bytes:
-        raise UnreadableAudio(f"The file is larger than {limits.max_bytes / 2**30:.3g} GiB; cut it into parts.",
-                              code="too-large")
+        size = f"{limits.max_bytes / 2**30:.3g} GiB"
+        raise UnreadableAudio(f"The file is larger than {size}; cut it into parts.", code="too-large")
 
 
 def _digest(stream: BinaryIO) -> str:
@@ -140,21 +141,22 @@ def _decode(stream: BinaryIO, limits: Limits) -> tuple[Opened, MonoSink]:
 
 def _drain(opened: Opened, limits: Limits) -> MonoSink:
     if opened.declared_s is not None and opened.declared_s > limits.max_duration_s:
-        raise _too_long(opened.declared_s, limits)
+        raise _too_long(limits)
     sink = MonoSink(limits)
     for block, rate in opened.blocks:
         sink.add(block, rate)
         if sink.native_s > limits.max_duration_s:
-            raise _too_long(sink.native_s, limits)
+            raise _too_long(limits)
     sink.finish()
     if sink.rate:  # what was decoded counts more than what the header says (HE-AAC declares half its rate)
         opened.sample_rate_hz, opened.channels = sink.rate, sink.channels
     return sink
 
 
-def _too_long(seconds: float, limits: Limits) -> UnreadableAudio:
-    return UnreadableAudio(f"The recording lasts more than {limits.max_duration_s / 3600:.3g} hours; cut it into "
-                           "parts and examine these.", code="too-long")
+def _too_long(limits: Limits) -> UnreadableAudio:
+    hours = f"{limits.max_duration_s / 3600:.3g} hours"
+    return UnreadableAudio(f"The recording lasts more than {hours}; cut it into parts and examine these.",
+                           code="too-long")
 
 
 def _check_result(sink: MonoSink, limits: Limits) -> None:
@@ -172,7 +174,8 @@ def _damage(opened: Opened, sink: MonoSink, is_short: bool) -> list[str]:
     decoded = format_time(sink.native_s)
     missing = (opened.declared_s or 0.0) - sink.native_s
     if missing > max(0.1, 0.01 * sink.native_s):
-        return [f"The file is cut off: of the {format_time(opened.declared_s)} it declares, {decoded} are examined."]
+        declared = format_time(opened.declared_s)
+        return [f"The file is cut off: of the {declared} that it declares, only {decoded} can be examined."]
     if is_short:
         return [f"The file is cut off at its end; the {decoded} that could be decoded are examined."]
     if opened.problem is not None:

@@ -43,12 +43,13 @@ class Opened:
 
 _DEPTHS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64,
            "ULAW": 8, "ALAW": 8, "ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32}
-_TAGS = ("title", "artist", "album", "date", "genre", "comment", "software", "copyright", "license", "tracknumber")
+_TAGS = ("title", "artist", "album", "date", "genre", "comment", "software", "copyright", "license",
+         "tracknumber")
 _UNKNOWN_FRAMES = 1 << 60  # libsndfile's "length not known"
 
 
 def open_soundfile(stream: BinaryIO, limits: Limits) -> Opened:
-    """Open with libsndfile. Raises NotThisDecoder, also for Opus, which FFmpeg decodes three times as fast."""
+    """Open with libsndfile. Raises NotThisDecoder, also for Opus (FFmpeg is three times as fast)."""
     import soundfile as sf
 
     stream.seek(0)
@@ -87,14 +88,14 @@ def _soundfile_blocks(sound, opened: Opened, limits: Limits) -> Iterator[tuple[n
             yield block, sound.samplerate
 
 
-# Containers that hold sound of their own. Playlists, concatenation scripts, image sequences and devices are out.
+# Containers that hold sound of their own. Playlists, concatenation scripts, image sequences, devices are out.
 _FORMATS = ("wav,w64,aiff,au,caf,flac,ogg,mp3,aac,latm,loas,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,gsm,voc,"
             "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpegts,mpeg,mp2")
 _SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63, "flt": 1.0, "dbl": 1.0}
 
 
 def open_pyav(stream: BinaryIO, limits: Limits) -> Opened:
-    """Open with FFmpeg and take its first audio track. Raises NotThisDecoder or UnreadableAudio (no track)."""
+    """Open with FFmpeg, first audio track. Raises NotThisDecoder, or UnreadableAudio if there is no track."""
     import av
 
     stream.seek(0)
@@ -106,7 +107,8 @@ def open_pyav(stream: BinaryIO, limits: Limits) -> Opened:
         raise NotThisDecoder(str(error)) from error
     if not container.streams.audio:
         container.close()
-        raise UnreadableAudio("The file has no audio track; choose a file with sound in it.", code="no-audio-track")
+        raise UnreadableAudio("The file has no audio track; choose a file with sound in it.",
+                              code="no-audio-track")
     track = container.streams.audio[0]
     context = track.codec_context
     declared = _pyav_duration(container, track)
@@ -114,12 +116,14 @@ def open_pyav(stream: BinaryIO, limits: Limits) -> Opened:
     codec = context.name if context else "unknown"
     pcm = codec.startswith(("pcm_", "flac", "alac", "ape", "wavpack", "tta"))
     opened = Opened(
-        container.format.name, codec, int(track.rate or 0), (context.format.bits if pcm and context.format else None),
-        int(track.channels or 0), declared, int(track.bit_rate or container.bit_rate or 0) or None, tags,
+        container.format.name, codec, int(track.rate or 0),
+        context.format.bits if pcm and context.format else None, int(track.channels or 0), declared,
+        int(track.bit_rate or container.bit_rate or 0) or None, tags,
         f"PyAV {av.__version__}/libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}",
     )
     if len(container.streams.audio) > 1:
-        opened.notes.append(f"The file has {len(container.streams.audio)} audio tracks; only the first is examined.")
+        count = len(container.streams.audio)
+        opened.notes.append(f"The file has {count} audio tracks; only the first is examined.")
     opened.blocks = _pyav_blocks(container, track, opened, limits)
     return opened
 

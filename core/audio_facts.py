@@ -36,7 +36,8 @@ class ContainerFacts:
 def clean_text(text: str, max_chars: int) -> str:
     """Text without control, formatting, surrogate or unassigned characters, spaces collapsed, bounded."""
     text = unicodedata.normalize("NFC", text)
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    kept = "".join(" " if c.isspace() else c for c in text
+                   if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join(kept.split())[:max_chars].strip()
 
 
@@ -91,7 +92,7 @@ def _riff_is_short(stream: BinaryIO, n_bytes: int) -> bool:
 
 
 def _ogg_is_short(stream: BinaryIO, n_bytes: int) -> bool:
-    """An Ogg stream is whole if its last page starts within 64 KiB of the end and has the end-of-stream flag."""
+    """An Ogg stream is whole if its last page begins within 64 KiB of the end and carries the end flag."""
     stream.seek(max(0, n_bytes - 70_000))
     tail = stream.read(70_000)
     last = tail.rfind(b"OggS")
@@ -101,9 +102,9 @@ def _ogg_is_short(stream: BinaryIO, n_bytes: int) -> bool:
 class LongTermSpectrum:
     """Running long-term spectrum at the original rate, for the bandwidth cut-off.
 
-    Hann frames of about 43 to 64 ms, every second one for the first minutes and every 32nd later, so that an
-    hour costs little. The mean is taken over the fourth root of the power: one click, which is wide-band, then
-    can't lift the whole spectrum as it would in a mean of powers.
+    Hann frames of about 43 to 64 ms, every second one for the first minutes and every 32nd later, so that
+    an hour costs little. The mean is taken over the fourth root of the power: one click, which is wide-band,
+    then can't lift the whole spectrum as it would in a mean of powers.
     """
 
     DENSE_FRAMES = 4_000
@@ -116,7 +117,7 @@ class LongTermSpectrum:
         self._count = 0
 
     def add(self, mono: np.ndarray) -> None:
-        """Take in a block, float32 [shape=(n,)]. Blocks shorter than a frame are padded if nothing came before."""
+        """Take in a block, float32 [shape=(n,)]. Shorter than a frame, it counts only if first."""
         from scipy.fft import rfft
 
         if len(mono) < self.n_fft:
@@ -140,7 +141,7 @@ class LongTermSpectrum:
         return 10 * np.log10(np.maximum(smooth, 1e-30))
 
     def bandwidth_hz(self, below_peak_db: float = 65.0, floor_db: float = -118.0) -> float:
-        """Highest frequency whose smoothed level is within ``below_peak_db`` of the strongest and above a floor."""
+        """Highest frequency whose smoothed level is near enough to the strongest and above a floor."""
         level = self.level_db()
         above = np.flatnonzero(level > max(level.max() - below_peak_db, floor_db))
         return float(above[-1] * self.rate / self.n_fft) if len(above) else 0.0

@@ -1,4 +1,4 @@
-"""Where decoded blocks go: checked, averaged to mono, resampled to 16 kHz, kept in memory or in a private file.
+"""Where decoded blocks go: checked, averaged to mono, resampled to 16 kHz, kept in memory or a private file.
 
 Knows nothing of files or codecs. Each block is touched a fixed number of times, all vectorised.
 """
@@ -47,8 +47,8 @@ class MonoSink:
         if rate != self._rate_now:
             self._switch(rate, channels)
         if not 1 <= channels <= self._limits.max_channels:
-            raise UnreadableAudio(f"The file has {channels} channels, more than {self._limits.max_channels}; export "
-                                  "the ones of interest and try again.", code="channels")
+            raise UnreadableAudio(f"The file has {channels} channels, more than {self._limits.max_channels}; "
+                                  "export the ones of interest and try again.", code="channels")
         self._check_values(block)
         mono = block[:, 0] if channels == 1 else block @ np.full(channels, 1.0 / channels, np.float32)  # (n,)
         self._measure(block, mono)
@@ -66,7 +66,8 @@ class MonoSink:
         if self._file is not None:
             self._file.flush()
             return np.memmap(self._file, np.float32, "r", shape=(self._held,))
-        samples = self._chunks[0] if len(self._chunks) == 1 else np.concatenate([np.zeros(0, "f4"), *self._chunks])
+        chunks = self._chunks or [np.zeros(0, np.float32)]
+        samples = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
         samples.flags.writeable = False
         return samples
 
@@ -80,7 +81,7 @@ class MonoSink:
         if self._mixed_rates:
             found.append("The sample rate changes inside the file; all parts were brought to 16 kHz.")
         if self.peak > 4.0:
-            found.append(f"Samples reach {self.peak:.3g} times full scale; the file seems to be wrongly scaled.")
+            found.append(f"Samples reach {self.peak:.3g} times full scale; the file seems wrongly scaled.")
         if len(self._energy) > 1 and self._energy.max() > 0:
             found += self._channel_warnings()
         return found
@@ -88,7 +89,7 @@ class MonoSink:
     def _channel_warnings(self) -> list[str]:
         count, mean = len(self._energy), self._energy.mean()
         if self._mono_energy < 0.2 / count * mean:
-            return [f"The {count} channels largely cancel each other in their average; examine one channel alone."]
+            return [f"The {count} channels largely cancel each other in their average; examine one alone."]
         if self._energy.min() < 0.01 * self._energy.max():
             return [f"The {count} channels differ in level by more than 20 dB; their average is examined."]
         if self._mono_energy < 0.75 * mean:
@@ -98,8 +99,9 @@ class MonoSink:
     def _switch(self, rate: int, channels: int) -> None:
         """Start, or follow a change of the sample rate."""
         if not self._limits.min_rate_hz <= rate <= self._limits.max_rate_hz:
-            raise UnreadableAudio(f"The file has a sample rate of {rate} Hz; rates from {self._limits.min_rate_hz} to "
-                                  f"{self._limits.max_rate_hz} Hz can be examined.", code="sample-rate")
+            least, most = self._limits.min_rate_hz, self._limits.max_rate_hz
+            raise UnreadableAudio(f"The sample rate is {rate} Hz; only {least} to {most} Hz can be examined.",
+                                  code="sample-rate")
         if self._rate_now:
             self._flush()
             self._mixed_rates = True
@@ -120,12 +122,12 @@ class MonoSink:
     def _check_values(self, block: np.ndarray) -> None:
         low, high = float(block.min()), float(block.max())  # NaN goes through min and max
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise UnreadableAudio("The file has samples that aren't numbers (NaN or infinity); export it again from "
-                                  "the program that made it.", code="not-finite")
+            raise UnreadableAudio("The file has samples that aren't numbers (NaN or infinity); export it "
+                                  "again from the program that made it.", code="not-finite")
         self.peak = max(self.peak, high, -low)
         if self.peak > self._limits.max_abs_sample:
-            raise UnreadableAudio("The samples are far beyond full scale, so these bytes are no sound; export the "
-                                  "recording again.", code="implausible-samples")
+            raise UnreadableAudio("The samples are far beyond full scale, so these bytes are no sound; "
+                                  "export the recording again.", code="implausible-samples")
 
     def _measure(self, block: np.ndarray, mono: np.ndarray) -> None:
         if block.shape[1] == 1:
@@ -146,7 +148,7 @@ class MonoSink:
             return
         self._chunks.append(chunk)
         if self._held > self._limits.in_memory_s * SAMPLE_RATE:
-            self._file = tempfile.TemporaryFile(prefix="earwitness-")  # noqa: SIM115 - lives as long as the samples
+            self._file = tempfile.TemporaryFile(prefix="earwitness-")  # noqa: SIM115
             for kept in self._chunks:
                 self._file.write(np.ascontiguousarray(kept, np.float32))
             self._chunks = []

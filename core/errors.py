@@ -32,8 +32,9 @@ def _rebuild(kind: type[EarwitnessError], message: str, code: str) -> Earwitness
 class UnreadableAudio(EarwitnessError):
     """The bytes can't be turned into samples that may be examined.
 
-    Codes: ``missing``, ``not-a-file``, ``empty``, ``too-large``, ``too-long``, ``not-audio``, ``no-audio-track``,
-    ``damaged``, ``too-short``, ``not-finite``, ``implausible-samples``, ``sample-rate``, ``channels``.
+    Codes: ``missing``, ``not-a-file``, ``empty``, ``too-large``, ``too-long``, ``not-audio``,
+    ``no-audio-track``, ``damaged``, ``too-short``, ``not-finite``, ``implausible-samples``, ``sample-rate``,
+    ``channels``.
     """
 
     code = "unreadable"

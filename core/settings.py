@@ -19,7 +19,7 @@ class Limits:
     min_rate_hz: int = 4_000            # below this no speech band is left
     max_rate_hz: int = 768_000          # above this the header is taken to be wrong
     max_channels: int = 64
-    max_abs_sample: float = 65_536.0    # float files at 16-bit integer scale pass with a warning, more is no audio
+    max_abs_sample: float = 65_536.0    # floats at 16-bit integer scale pass with a warning
     in_memory_bytes: int = 64 * 1024**2  # larger files are read from disk while decoding instead of held
     in_memory_s: float = 20 * 60.0      # longer recordings live in a private temporary file (np.memmap)
     block_values: int = 1 << 20         # float32 values decoded at a time (4 MiB)
