@@ -117,3 +117,42 @@ def pcm16(samples: np.ndarray) -> bytes:
     head = b"RIFF" + sizes[0].tobytes() + b"WAVEfmt " + sizes[1].tobytes() + np.array([1, 1], "<u2").tobytes()
     head += sizes[2].tobytes() + sizes[3].tobytes() + np.array([2, 16], "<u2").tobytes() + b"data" + sizes[4].tobytes()
     return head + body
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """A curve of bounded length. ``low`` and ``high`` are None where nothing had to be pooled (factor 1)."""
+
+    mean: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    factor: int
+
+
+def pool(values: np.ndarray, *, max_points: int = 12_000) -> Pooled:
+    """Mean, least and greatest of every ``factor`` consecutive values so that at most ``max_points`` remain.
+
+    values : np.ndarray [shape=(T,)], NaN where there is no value; a group of NaN only stays NaN.
+    """
+    values = np.asarray(values, np.float32)
+    factor = -(-len(values) // max_points) if len(values) else 1
+    if factor == 1:
+        return Pooled(values, None, None, 1)
+    padded = np.full(-(-len(values) // factor) * factor, np.nan, np.float32)
+    padded[: len(values)] = values
+    groups = padded.reshape(-1, factor)                                               # (C, factor)
+    empty = np.isnan(groups).all(axis=1)
+    filled = np.where(empty[:, None], 0.0, groups)
+    out = [f(filled, axis=1).astype(np.float32) for f in (np.nanmean, np.nanmin, np.nanmax)]
+    for array in out:
+        array[empty] = np.nan
+    return Pooled(*out, factor)
+
+
+def pool_map(values: np.ndarray, *, max_columns: int = MAX_COLUMNS) -> tuple[np.ndarray, int]:
+    """Mean over every ``factor`` consecutive frames of a map [shape=(T, D)]; returns ([C, D] float32, factor)."""
+    values = np.asarray(values)
+    factor = max(1, -(-len(values) // max_columns))
+    starts = np.arange(0, len(values), factor)
+    sums = np.add.reduceat(values, starts, axis=0, dtype=np.float32)
+    return sums / np.diff(np.append(starts, len(values)))[:, None], factor

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.spectrum import CEILING_DB, FLOOR_DB, MAX_COLUMNS, N_ROWS, overview, pcm16
+from core.spectrum import CEILING_DB, FLOOR_DB, MAX_COLUMNS, N_ROWS, overview, pcm16, pool, pool_map
 
 RATE = 16_000
 
@@ -82,3 +82,27 @@ def test_the_played_copy_is_a_wav_of_the_same_samples(n, seed):
     read, rate = soundfile.read(io.BytesIO(pcm16(samples)), dtype="float32")
     assert rate == RATE and len(read) == n
     assert np.abs(read - np.clip(samples, -1, 1)).max() <= 1.5 / 32767
+
+
+@given(st.integers(1, 40_000), st.integers(10, 5_000))
+@settings(max_examples=40, deadline=None)
+def test_pooling_keeps_extremes_and_bounds(n, most):
+    values = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    pooled = pool(values, max_points=most)
+    assert len(pooled.mean) <= most and len(pooled.mean) * pooled.factor >= n
+    low, high = (pooled.mean, pooled.mean) if pooled.low is None else (pooled.low, pooled.high)
+    assert low.min() == values.min() and high.max() == values.max()
+    assert (low <= pooled.mean + 1e-5).all() and (pooled.mean <= high + 1e-5).all()
+
+
+def test_pooling_leaves_gaps_as_gaps():
+    values = np.array([1.0, 3.0, np.nan, np.nan, np.nan, 5.0])
+    assert np.array_equal(pool(values, max_points=3).mean, [2.0, np.nan, 5.0], equal_nan=True)
+
+
+@pytest.mark.parametrize("frames", [1, 10, 1536, 1537, 9000])
+def test_map_pooling_averages_over_time(frames):
+    values = np.repeat(np.arange(frames, dtype=np.float16)[:, None], 3, axis=1)
+    pooled, factor = pool_map(values)
+    assert pooled.shape[0] <= MAX_COLUMNS and pooled.shape[1] == 3
+    assert pooled[0, 0] == pytest.approx(np.arange(min(frames, factor)).mean())
