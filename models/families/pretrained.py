@@ -1,0 +1,116 @@
+"""Finding and reading pretrained weights on disk: configuration and safetensors, nothing that could run code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from models.encoder import EncoderUnavailable
+
+MODEL_TYPES = {"whisper": "whisper", "wav2vec2": "wav2vec2", "hubert": "hubert", "wavlm": "wavlm",
+               "audio-spectrogram-transformer": "ast"}
+WANTED_FILES = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_local(path_or_hub_id: str | Path, *, allow_download: bool, revision: str | None = None) -> Path:
+    """A folder or safetensors file on this machine, fetched from the hub first only if ``allow_download``.
+
+    Raises EncoderUnavailable.
+    """
+    path = Path(path_or_hub_id).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix != ".safetensors":
+            raise EncoderUnavailable(f"{path.name} is not a safetensors file; other formats can run code and are "
+                                     "not opened.")
+        return path
+    name = str(path_or_hub_id)
+    if not HUB_ID.fullmatch(name):
+        raise EncoderUnavailable(f"There is no model folder {name}; give an existing folder or a hub id.")
+    return _from_hub(name, allow_download, revision)
+
+
+def _from_hub(name: str, allow_download: bool, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED_FILES),
+                                      local_files_only=not allow_download))
+    except Exception as error:  # the hub's client has many; the user needs one sentence
+        if allow_download:
+            raise EncoderUnavailable(f"{name} could not be downloaded ({type(error).__name__}); check the name and "
+                                     "the connection, or give a local folder.") from error
+        raise EncoderUnavailable(f"{name} is not on this machine; give a local folder or allow the download.") from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a model folder. Raises EncoderUnavailable."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EncoderUnavailable(f"{folder.name} has no config.json; give a complete model folder.") from error
+    except (OSError, ValueError) as error:
+        raise EncoderUnavailable(f"The config.json in {folder.name} can't be read; fetch the model again.") from error
+    if not isinstance(config, dict):
+        raise EncoderUnavailable(f"The config.json in {folder.name} is not a model's; fetch the model again.")
+    return config
+
+
+def family_of_folder(folder: Path) -> str:
+    """The encoder family that a model folder holds. Raises EncoderUnavailable."""
+    kind = read_config(folder).get("model_type")
+    if kind not in MODEL_TYPES:
+        raise EncoderUnavailable(f"{folder.name} holds a model of type {kind!r}, which is not supported; supported "
+                                 f"are {', '.join(MODEL_TYPES)}.")
+    weight_files(folder)
+    return MODEL_TYPES[kind]
+
+
+def weight_files(source: Path) -> list[Path]:
+    """The safetensors files of a folder, or the file itself. Raises EncoderUnavailable where there are none."""
+    if source.is_file():
+        return [source]
+    files = sorted(source.glob("*.safetensors"))
+    if files:
+        return files
+    if any(source.glob("*.bin")) or any(source.glob("*.pt")) or any(source.glob("*.pth")):
+        raise EncoderUnavailable(f"{source.name} has its weights only in a pickled file, which can run code and is "
+                                 "not opened; convert it to safetensors or use a revision that has them.")
+    raise EncoderUnavailable(f"{source.name} has no safetensors weights; give a complete model folder.")
+
+
+def read_tensors(source: Path, *, prefixes: tuple[str, ...], marker: str) -> dict[str, torch.Tensor]:
+    """Tensors under the first of ``prefixes`` that has ``marker``, the prefix removed. Raises EncoderUnavailable."""
+    where: dict[str, Path] = {}
+    try:
+        for file in weight_files(source):
+            with safe_open(os.fspath(file), framework="pt") as handle:
+                where |= dict.fromkeys(handle.keys(), file)
+        prefix = next((p for p in prefixes if p + marker in where), None)
+        if prefix is None:
+            raise EncoderUnavailable(f"{source.name} doesn't hold the encoder it names; choose another model.")
+        tensors: dict[str, torch.Tensor] = {}
+        for file in set(where.values()):
+            with safe_open(os.fspath(file), framework="pt") as handle:
+                tensors |= {name[len(prefix):]: handle.get_tensor(name) for name, place in where.items()
+                            if place == file and name.startswith(prefix)}
+        return tensors
+    except (OSError, SafetensorError) as error:
+        raise EncoderUnavailable(f"The weights in {source.name} are damaged; fetch the model again.") from error
+
+
+def check_keep_layers(keep_layers: int | None, n_layers: int) -> int:
+    """The number of layers to keep. Raises ValueError unless it is between 1 and ``n_layers`` (None keeps all)."""
+    if keep_layers is None:
+        return n_layers
+    if not 1 <= keep_layers <= n_layers:
+        raise ValueError(f"The encoder has {n_layers} layers; {keep_layers} of them can't be kept.")
+    return keep_layers
