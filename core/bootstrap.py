@@ -83,8 +83,7 @@ def bootstrap_interval(
     weights_bonafide: ArrayLike | None = None,
     weights_spoof: ArrayLike | None = None,
 ) -> Interval:
-    """`fn(bonafide, spoof)` with its grouped bootstrap interval (of a tuple such as `eer`'s, the first
-    entry).
+    """`fn(bonafide, spoof)` with its grouped bootstrap interval (of a tuple, its first entry).
 
     Groups are usually the speaker for bona fide and the system for spoofed speech. With weights, fn is called
     with `weights_bonafide` and `weights_spoof` as well.

@@ -7,9 +7,9 @@ whether to report the number: that is `core.finding`.
 
 References:
   N. Brümmer and J. du Preez, Application-independent evaluation of speaker detection, CSL 20 (2006).
-  G. S. Morrison, Tutorial on logistic-regression calibration and fusion, Australian J. Forensic Sci. 45
-  (2013). P. Vergeer et al., Numerical likelihood ratios outputted by LR systems are often based on
-  extrapolation: when to stop extrapolating?, Science & Justice 56 (2016): the bounds.
+  G. S. Morrison, Tutorial on logistic-regression calibration and fusion, Aust. J. Forensic Sci. 45 (2013).
+  P. Vergeer et al., Numerical likelihood ratios outputted by LR systems are often based on extrapolation:
+  when to stop extrapolating?, Science & Justice 56 (2016): the bounds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from core.bootstrap import GroupResampler
 from core.det import as_scores, as_weights
 
 LN10 = float(np.log(10.0))
-# on the slope of the standardised score: gives separable data a finite slope, moves others by ~1e-4
-RIDGE = 1e-4
+# on the slope of the standardised score: gives separable data a finite slope, moves others by well under 0.1
+# %
+RIDGE = 1e-5
 GRID_STEP = 0.01  # log10 units in which the bounds are searched
 LEVEL = 0.95
 
@@ -58,7 +59,9 @@ class Calibration:
         return Llr(float(value[0]), float(low[0]), float(high[0]), bool(bounded[0]))
 
     def apply_many(self, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(value, low, high, bounded) of scores [n], each [n]. Raises ValueError where a score is not finite."""
+        """(value, low, high, bounded) of scores [n], each [n]. Raises ValueError where a score is not
+        finite.
+        """
         x = as_scores(scores)
         if not np.isfinite(x).all():
             raise ValueError("a score that is not finite has no likelihood ratio")

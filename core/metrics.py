@@ -128,25 +128,41 @@ def ece(llr_log10_bonafide: ArrayLike, llr_log10_spoof: ArrayLike, prior_log10_o
 
 
 def ece_neutral(prior_log10_odds: ArrayLike) -> np.ndarray:
-    """Cross-entropy in bits of LR = 1 at each prior log10 odds: the curve that an ECE plot must stay under."""
+    """Cross-entropy in bits of LR = 1 at each prior log10 odds: the curve that an ECE plot must stay
+    under.
+    """
     return ece(np.zeros(1), np.zeros(1), prior_log10_odds)
 
 
 def tippett(
     llr_log10_bonafide: ArrayLike, llr_log10_spoof: ArrayLike, grid: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tippett plot: (log10 LRs, share of bona fide trials at or above, share of spoofed trials at or above)."""
+    """Tippett plot: (log10 LRs, share of bona fide trials at or above, share of spoofed trials at or
+    above).
+    """
     b, s = np.sort(as_scores(llr_log10_bonafide)), np.sort(as_scores(llr_log10_spoof))
     x = np.unique(np.concatenate((b, s))) if grid is None else np.asarray(grid, dtype=np.float64)
     return x, 1 - np.searchsorted(b, x) / b.size, 1 - np.searchsorted(s, x) / s.size
 
 
 def t_dcf(
-    bonafide: ArrayLike, spoof: ArrayLike, *, p_miss_asv: float, p_fa_asv: float, p_miss_spoof_asv: float,
-    p_target: float = 0.9405, p_nontarget: float = 0.0095, p_spoof: float = 0.05,
-    c_miss_asv: float = 1.0, c_fa_asv: float = 10.0, c_miss_cm: float = 1.0, c_fa_cm: float = 10.0,
-) -> float:  # fmt: skip
-    """Legacy (2019) minimum tandem cost, C1 P_miss + C2 P_fa over min(C1, C2), for a given speaker verifier."""
+    bonafide: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    p_miss_asv: float,
+    p_fa_asv: float,
+    p_miss_spoof_asv: float,
+    p_target: float = 0.9405,
+    p_nontarget: float = 0.0095,
+    p_spoof: float = 0.05,
+    c_miss_asv: float = 1.0,
+    c_fa_asv: float = 10.0,
+    c_miss_cm: float = 1.0,
+    c_fa_cm: float = 10.0,
+) -> float:
+    """Legacy (2019) minimum tandem cost, C1 P_miss + C2 P_fa over min(C1, C2), for a given speaker
+    verifier.
+    """
     c1 = p_target * (c_miss_cm - c_miss_asv * p_miss_asv) - p_nontarget * c_fa_asv * p_fa_asv
     c2 = c_fa_cm * p_spoof * (1 - p_miss_spoof_asv)
     if c1 <= 0 or c2 <= 0:
@@ -156,9 +172,17 @@ def t_dcf(
 
 
 def a_dcf(
-    target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike, *, p_spoof: float = 0.05, p_nontarget: float = 0.05,
-    p_target: float = 0.9, c_miss: float = 1.0, c_fa_asv: float = 10.0, c_fa_cm: float = 20.0,
-) -> float:  # fmt: skip
+    target: ArrayLike,
+    nontarget: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    p_spoof: float = 0.05,
+    p_nontarget: float = 0.05,
+    p_target: float = 0.9,
+    c_miss: float = 1.0,
+    c_fa_asv: float = 10.0,
+    c_fa_cm: float = 20.0,
+) -> float:
     """Minimum architecture-agnostic cost of spoofing-aware speaker verification, normalised."""
     t, n, s = (np.sort(as_scores(x)) for x in (target, nontarget, spoof))
     thresholds = np.concatenate((np.unique(np.concatenate((t, n, s))), [np.inf]))
