@@ -1,1 +1,2 @@
-"""Networks only: encoders, adapters, detectors and the registry that loads them. No user interface, no decoding."""
+"""Networks only: encoders, adapters, detectors and the registry that loads them. No user interface, no
+decoding."""

@@ -2,14 +2,14 @@
 
     wav (B, N) at 16 kHz -> features -> hidden states (B, L, T, F), one frame per ``hop_s``
 
-Each family is one file in ``models/families``. Weights come from a local folder (``config.json`` and safetensors) or,
-only when asked, from a model hub. Pickled weights and code from a model folder are never loaded. What is done with
-the hidden states belongs elsewhere.
+Each family is one file in ``models/families``. Weights come from a local folder (``config.json`` and
+safetensors) or, only when asked, from a model hub. Pickled weights and code from a model folder are never
+loaded. What is done with the hidden states belongs elsewhere.
 
-Samples beyond the last whole frame may be heard by the frames before them but get no frame of their own: nothing is
-padded up. Index 0 of the L hidden states is what enters the first layer; for a Transformer cut short by
-``keep_layers`` the last state has not passed the encoder's final normalisation, which belongs after the last layer of
-the whole encoder.
+Samples beyond the last whole frame may be heard by the frames before them but get no frame of their own:
+nothing is padded up. Index 0 of the L hidden states is what enters the first layer; for a Transformer cut
+short by ``keep_layers`` the last state has not passed the encoder's final normalisation, which belongs after
+the last layer of the whole encoder.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FrameEncoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, wav: torch.Tensor) -> torch.Tensor:
-        """wav (B, N) -> the fixed front end's output, batch first and time last, (B, C, S). Fit for caching."""
+        """wav (B, N) -> output of the fixed front end (B, C, S), time last. Fit for caching."""
 
     @abstractmethod
     def forward_features(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -91,8 +91,8 @@ class FrameEncoder(nn.Module, ABC):
     def forward(self, wav: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """wav (B, N) float in [-1, 1] at 16 kHz -> hidden states (B, L, T, F).
 
-        ``mask`` (B, N), true on valid samples, for rows padded at their end. A padded row's first frames are those
-        it would have alone; the frames after them are meaningless.
+        ``mask`` (B, N), true on valid samples, for rows padded at their end. A padded row's first frames are
+        those it would have alone; the frames after them are meaningless.
 
         Raises ValueError for a wrong shape, input shorter than a frame or longer than the position table.
         """
@@ -104,7 +104,7 @@ class FrameEncoder(nn.Module, ABC):
         return self._forward_masked(wav, _valid_samples(mask, wav))
 
     def freeze(self) -> FrameEncoder:
-        """No gradients to the parameters, evaluation mode. Gradients still flow to the input and to adapters."""
+        """No gradients to the parameters, evaluation mode; input and adapters still get theirs."""
         return self.requires_grad_(False).eval()
 
     def _check_length(self, n_samples: int) -> None:
@@ -150,19 +150,20 @@ def family_class(family: str) -> type[FrameEncoder]:
 def build_encoder(family: str, config: Mapping[str, Any], *, frozen: bool = True) -> FrameEncoder:
     """An encoder with random weights, to be filled by ``load_state_dict``; frozen unless told otherwise.
 
-    ``config`` as in ``FrameEncoder.config`` or the family's own configuration. Raises LookupError, ValueError.
+    ``config`` as in ``FrameEncoder.config`` or the family's own configuration. Raises LookupError,
+    ValueError.
     """
     encoder = family_class(family)(dict(config))
     return encoder.freeze() if frozen else encoder
 
 
 def tiny_config(family: str) -> dict[str, Any]:
-    """Configuration of a family's debug instance: a few thousand parameters, F = 32 (64 for lfcc and logmel)."""
+    """Configuration of a family's debug instance, F = 32 (64 for lfcc and logmel)."""
     return family_class(family).tiny_config()
 
 
 def tiny_encoder(family: str, seed: int = 0) -> FrameEncoder:
-    """A random debug instance for tests, the same for the same seed. The global random state is left alone."""
+    """A random debug instance for tests, fixed by its seed. Leaves the global random state alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(family, tiny_config(family))
@@ -172,20 +173,21 @@ def load_encoder(path_or_hub_id: str | Path, *, allow_download: bool = False, ke
                  max_positions: int | None = None, revision: str | None = None) -> FrameEncoder:
     """A pretrained encoder, frozen, in fp32.
 
-    path_or_hub_id : a folder with ``config.json`` and safetensors; one ``.safetensors`` file of a Whisper encoder; or
-        a hub id, taken from the local cache, or fetched if ``allow_download`` (then only configuration and
-        safetensors are fetched)
+    path_or_hub_id : a folder with ``config.json`` and safetensors; one ``.safetensors`` file of a Whisper
+        encoder; or a hub id, taken from the local cache, or fetched if ``allow_download`` (then only
+        configuration and safetensors are fetched)
     keep_layers : Transformer layers to keep, all by default
     max_positions : Whisper only, position embeddings to keep (50 per second of the longest window)
 
     Raises EncoderUnavailable with a plain sentence; ValueError for a ``keep_layers`` that can't be.
     """
-    from models.families.pretrained import family_of_folder, find_local  # noqa: PLC0415
+    from models.families.pretrained import family_of_folder, find_local
 
     source = find_local(path_or_hub_id, allow_download=allow_download, revision=revision)
     family = "whisper" if source.is_file() else family_of_folder(source)
     if family == "whisper":
-        return family_class(family).load(source, keep_layers=keep_layers, max_positions=max_positions).freeze()
+        whisper = family_class(family)
+        return whisper.load(source, keep_layers=keep_layers, max_positions=max_positions).freeze()
     if max_positions is not None:
         raise ValueError(f"max_positions applies to Whisper, not to the {family} encoder.")
     return family_class(family).load(source, keep_layers=keep_layers).freeze()

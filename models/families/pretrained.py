@@ -1,4 +1,5 @@
-"""Finding and reading pretrained weights on disk: configuration and safetensors, nothing that could run code."""
+"""Finding and reading pretrained weights on disk: configuration and safetensors, nothing that could run
+code."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ def find_local(path_or_hub_id: str | Path, *, allow_download: bool, revision: st
         return path
     if path.is_file():
         if path.suffix != ".safetensors":
-            raise EncoderUnavailable(f"{path.name} is not a safetensors file; other formats can run code and are "
-                                     "not opened.")
+            raise EncoderUnavailable(f"{path.name} is not a safetensors file; other formats can run code "
+                                     "and are not opened.")
         return path
     name = str(path_or_hub_id)
     if not HUB_ID.fullmatch(name):
@@ -39,16 +40,17 @@ def find_local(path_or_hub_id: str | Path, *, allow_download: bool, revision: st
 
 
 def _from_hub(name: str, allow_download: bool, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED_FILES),
                                       local_files_only=not allow_download))
     except Exception as error:  # the hub's client has many; the user needs one sentence
         if allow_download:
-            raise EncoderUnavailable(f"{name} could not be downloaded ({type(error).__name__}); check the name and "
-                                     "the connection, or give a local folder.") from error
-        raise EncoderUnavailable(f"{name} is not on this machine; give a local folder or allow the download.") from error
+            raise EncoderUnavailable(f"{name} could not be downloaded ({type(error).__name__}); check the "
+                                     "name and the connection, or give a local folder.") from error
+        raise EncoderUnavailable(f"{name} is not on this machine; give a local folder or allow the "
+                                 "download.") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -56,9 +58,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise EncoderUnavailable(f"{folder.name} has no config.json; give a complete model folder.") from error
+        raise EncoderUnavailable(f"{folder.name} has no config.json; give a complete model "
+                                 "folder.") from error
     except (OSError, ValueError) as error:
-        raise EncoderUnavailable(f"The config.json in {folder.name} can't be read; fetch the model again.") from error
+        raise EncoderUnavailable(f"The config.json in {folder.name} can't be read; fetch the model "
+                                 "again.") from error
     if not isinstance(config, dict):
         raise EncoderUnavailable(f"The config.json in {folder.name} is not a model's; fetch the model again.")
     return config
@@ -68,27 +72,29 @@ def family_of_folder(folder: Path) -> str:
     """The encoder family that a model folder holds. Raises EncoderUnavailable."""
     kind = read_config(folder).get("model_type")
     if kind not in MODEL_TYPES:
-        raise EncoderUnavailable(f"{folder.name} holds a model of type {kind!r}, which is not supported; supported "
-                                 f"are {', '.join(MODEL_TYPES)}.")
+        raise EncoderUnavailable(f"{folder.name} holds a model of type {kind!r}, which is not supported; "
+                                 f"supported are {', '.join(MODEL_TYPES)}.")
     weight_files(folder)
     return MODEL_TYPES[kind]
 
 
 def weight_files(source: Path) -> list[Path]:
-    """The safetensors files of a folder, or the file itself. Raises EncoderUnavailable where there are none."""
+    """The safetensors files of a folder, or the file itself. Raises EncoderUnavailable where there are
+    none."""
     if source.is_file():
         return [source]
     files = sorted(source.glob("*.safetensors"))
     if files:
         return files
     if any(source.glob("*.bin")) or any(source.glob("*.pt")) or any(source.glob("*.pth")):
-        raise EncoderUnavailable(f"{source.name} has its weights only in a pickled file, which can run code and is "
-                                 "not opened; convert it to safetensors or use a revision that has them.")
+        raise EncoderUnavailable(f"{source.name} has its weights only in a pickled file, which can run code and "
+                                 "is not opened; convert it to safetensors or use a revision that has them.")
     raise EncoderUnavailable(f"{source.name} has no safetensors weights; give a complete model folder.")
 
 
 def read_tensors(source: Path, *, prefixes: tuple[str, ...], marker: str) -> dict[str, torch.Tensor]:
-    """Tensors under the first of ``prefixes`` that has ``marker``, the prefix removed. Raises EncoderUnavailable."""
+    """Tensors under the first of ``prefixes`` that has ``marker``, the prefix removed. Raises
+    EncoderUnavailable."""
     where: dict[str, Path] = {}
     try:
         for file in weight_files(source):
@@ -96,7 +102,8 @@ def read_tensors(source: Path, *, prefixes: tuple[str, ...], marker: str) -> dic
                 where |= dict.fromkeys(handle.keys(), file)
         prefix = next((p for p in prefixes if p + marker in where), None)
         if prefix is None:
-            raise EncoderUnavailable(f"{source.name} doesn't hold the encoder it names; choose another model.")
+            raise EncoderUnavailable(f"{source.name} doesn't hold the encoder it names; choose another "
+                                     "model.")
         tensors: dict[str, torch.Tensor] = {}
         for file in set(where.values()):
             with safe_open(os.fspath(file), framework="pt") as handle:
@@ -104,13 +111,47 @@ def read_tensors(source: Path, *, prefixes: tuple[str, ...], marker: str) -> dic
                             if place == file and name.startswith(prefix)}
         return tensors
     except (OSError, SafetensorError) as error:
-        raise EncoderUnavailable(f"The weights in {source.name} are damaged; fetch the model again.") from error
+        raise EncoderUnavailable(f"The weights in {source.name} are damaged; fetch the model "
+                                 "again.") from error
 
 
 def check_keep_layers(keep_layers: int | None, n_layers: int) -> int:
-    """The number of layers to keep. Raises ValueError unless it is between 1 and ``n_layers`` (None keeps all)."""
+    """Layers to keep, None for all. Raises ValueError unless the number is between 1 and ``n_layers``."""
     if keep_layers is None:
         return n_layers
     if not 1 <= keep_layers <= n_layers:
         raise ValueError(f"The encoder has {n_layers} layers; {keep_layers} of them can't be kept.")
     return keep_layers
+
+
+def portable_config(config: Any) -> dict[str, Any]:
+    """A ``transformers`` configuration as a JSON-able dict, without what says nothing about the encoder."""
+    leave_out = {"architectures", "dtype", "torch_dtype", "id2label", "label2id", "transformers_version",
+                 "_name_or_path", "_attn_implementation", "num_labels"}
+    return {key: value for key, value in json.loads(config.to_json_string(use_diff=False)).items()
+            if key not in leave_out}
+
+
+def read_normalise(folder: Path) -> bool | None:
+    """Whether the model wants inputs of zero mean and unit variance; None where its folder doesn't say."""
+    try:
+        return json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8")).get("do_normalize")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def load_transformers_model(model_class: type, folder: Path, config: Any) -> torch.nn.Module:
+    """A ``transformers`` model in fp32 from safetensors on this machine. Raises EncoderUnavailable."""
+    weight_files(folder)
+    try:
+        model, info = model_class.from_pretrained(
+            os.fspath(folder), config=config, use_safetensors=True, local_files_only=True,
+            dtype=torch.float32, output_loading_info=True)
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise EncoderUnavailable(f"The weights in {folder.name} don't fit its config.json or are damaged; "
+                                 "fetch the model again.") from error
+    missing = sorted(info["missing_keys"])
+    if missing:  # the library would leave them random
+        raise EncoderUnavailable(f"{folder.name} lacks {len(missing)} tensors of its encoder (first: "
+                                 f"{missing[0]}); use a complete model.")
+    return model

@@ -1,8 +1,9 @@
 """Whisper's encoder, cut short: the first layers, and only as many positions as a window needs.
 
-OpenAI's encoder pads everything to 30 s. Here an input of T frames takes the first T position embeddings, so a 4 s
-window costs 4 s. Module names are those of ``transformers.WhisperEncoder``, whose keys load as they are; the layers
-are our own so that the embedded detector starts without importing that library (the test suite holds the two equal).
+OpenAI's encoder pads everything to 30 s. Here an input of T frames takes the first T position embeddings, so
+a 4 s window costs 4 s. Module names are those of ``transformers.WhisperEncoder``, whose keys load as they
+are; the layers are our own so that the embedded detector starts without importing that library (the test
+suite holds the two equal).
 
 Reference
 ---------
@@ -76,9 +77,9 @@ class WhisperLayer(nn.Module):
 class WhisperFrames(FrameEncoder):
     """Hidden states of Whisper's encoder at 20 ms; frame t is centred on sample 320 t.
 
-    T = N // 320; up to 319 trailing samples are heard by the last frame only. State 0 is the embedding output (after
-    the position embeddings), state i the output of layer i; only where all layers are kept is the last one
-    normalised, as in ``transformers``. ``features`` is the log-mel (B, 80, 2T).
+    T = N // 320; up to 319 trailing samples are heard by the last frame only. State 0 is the embedding output
+    (after the position embeddings), state i the output of layer i; only where all layers are kept is the last
+    one normalised, as in ``transformers``. ``features`` is the log-mel (B, 80, 2T).
     """
 
     family: ClassVar[str] = "whisper"
@@ -137,8 +138,10 @@ class WhisperFrames(FrameEncoder):
         return layer.self_attn.out_proj, layer.fc2
 
     @classmethod
-    def load(cls, source: Path, *, keep_layers: int | None = None, max_positions: int | None = None) -> WhisperFrames:
-        """From a ``transformers`` Whisper folder, or one safetensors file with the encoder's keys (fp16 or fp32)."""
+    def load(cls, source: Path, *, keep_layers: int | None = None,
+             max_positions: int | None = None) -> WhisperFrames:
+        """From a ``transformers`` Whisper folder, or one safetensors file with the encoder's keys (fp16 or
+        fp32)."""
         tensors = read_tensors(source, prefixes=("model.encoder.", "encoder.", ""), marker="conv1.weight")
         config = _config_of_tensors(tensors)
         if source.is_dir():
