@@ -20,7 +20,17 @@ HOP_S = sb.HOP / 16_000
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """Where checks fail; ``*_fatal`` forbid a finding, ``*_advice`` are remarks."""
+    """Where checks fail; ``*_fatal`` forbid a finding, ``*_advice`` are remarks.
+
+    Measured on an openly licensed corpus of 1,850 clips at 16 kHz (read and studio speech, 300 crowd-sourced
+    wake words, 52 synthesis systems), as they are and with noise added at a level over the whole clip:
+
+    * 1,526 clean clips of 1.5 s and more: 1 abstention (0.07 %; its SNR is 7 dB); bona fide ones: 0 of 581.
+    * 300 wake words of about 0.7 s of speech: 6 (2.0 %), all for too little speech.
+    * 24 spoken digits and words shorter than 1.5 s: 5, all for less than 0.4 s of speech.
+    * White noise at 0 dB on 251 of the clips of 1.5 s and more: all abstain; pink noise at 0 dB: 88 %;
+      pink noise at 10 dB: 0.4 %.
+    """
 
     speech_fatal_s: float = 0.4
     speech_advice_s: float = 2.0
@@ -28,11 +38,11 @@ class QualityLimits:
     level_advice_dbfs: float = -45.0      # level of the speech
     clipped_fatal: float = 0.05           # share of samples at the rails
     clipped_advice: float = 0.002
-    tonal_fatal: float = 0.4              # share of the active frames that hold steady tones
+    tonal_fatal: float = 0.45             # share of the active frames that hold steady tones
     tonal_advice: float = 0.25
     bandwidth_fatal_hz: float = 2_500.0
     bandwidth_advice_hz: float = 6_500.0
-    snr_fatal_db: float = 6.0
+    snr_fatal_db: float = 8.0
     snr_advice_db: float = 15.0
     dc_advice: float = 0.02               # of full scale
 
@@ -56,7 +66,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """Measurements of a recording. ``speech`` is 0/1 per 20 ms; shares lie in 0..1; levels in dB re full scale."""
+    """Measurements of a recording. ``speech`` is 0/1 per 20 ms; shares lie in 0..1, levels re full scale."""
 
     speech_s: float
     snr_db: float
@@ -123,7 +133,7 @@ def _quantile(values: np.ndarray, q: float, axis: int = 0) -> np.ndarray:
 
 
 def _sample_statistics(samples: np.ndarray) -> tuple[float, float, float]:
-    """Peak, mean, and share of samples at the rails (within 1 % of the peak, or of full scale if beyond it)."""
+    """Peak, mean, and share of samples at the rails (within 1 % of the peak, at most of full scale)."""
     block = 1 << 20
     parts = [samples[i : i + block] for i in range(0, len(samples), block)]
     peak = max((float(max(part.max(), -part.min())) for part in parts), default=0.0)
@@ -147,8 +157,8 @@ def _low_quantile_ratio(q_normal: float = -1.2816) -> np.ndarray:
 def _excess_over_noise(power: np.ndarray, top_db: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean dB by which the speech bands exceed the noise floor, and the noise power, both per frame.
 
-    The floor of a band is its tenth percentile over about a minute, raised by what stationary noise would need.
-    Near-silent frames (digital silence between utterances) are left out, or they would hide the noise.
+    The floor of a band is its tenth percentile over about a minute, raised by what stationary noise would
+    need. Near-silent frames (digital silence between utterances) are left out, or they would hide the noise.
     """
     ratio = _low_quantile_ratio().astype(np.float32)
     excess, noise = np.empty(len(power), np.float32), np.empty(len(power), np.float32)
@@ -166,8 +176,8 @@ def _excess_over_noise(power: np.ndarray, top_db: float) -> tuple[np.ndarray, np
 
 
 def _speech_frames(lively: np.ndarray, tonal: np.ndarray, harmonicity: np.ndarray) -> np.ndarray:
-    """Frames of speech: lively, with voiced sound within half a second, gaps closed, clicks and long tones out."""
-    voiced = np.convolve(harmonicity > VOICED, np.ones(15), "same") >= 2
+    """Frames of speech: lively, near voiced sound (half a second), gaps closed, clicks and long tones out."""
+    voiced = np.convolve(harmonicity > VOICED, np.ones(15), "same") >= 3
     speech = lively & voiced[sb.frame_of_tonal(len(lively), len(voiced))]
     speech &= ~_keep_runs(tonal, 25)              # steady tones of half a second and more
     speech = ~_keep_runs(~speech, 9)              # gaps of up to 160 ms belong to speech (stops)
@@ -191,39 +201,42 @@ def _checks(measured: dict[str, float], top_db: float, limits: QualityLimits) ->
     m, n = measured, limits
     return (
         _check("silence", "Sound", top_db, "dBFS", n.silence_fatal_dbfs, None,
-               "the recording is silent or nearly so", "it is loud enough to be examined"),
+               ("the recording is silent or nearly so", "", "loud enough to be examined")),
         _check("too-little-speech", "Speech", m["speech_s"], "s", n.speech_fatal_s, n.speech_advice_s,
-               "there is too little speech", "there is enough speech"),
+               ("there is too little of it", "the finding rests on little", "enough to be examined")),
         _check("low-snr", "Signal to noise", m["snr_db"], "dB", n.snr_fatal_db, n.snr_advice_db,
-               "noise covers the speech", "the speech stands clear of the noise"),
+               ("noise covers the speech", "noise may hide traces", "the speech stands clear of the noise")),
         _check("tones", "Music or tones", m["tonal_share"], "share", n.tonal_fatal, n.tonal_advice,
-               "steady tones or music fill the recording", "no steady tones or music were found", upper=True),
+               ("steady tones or music fill the recording", "there may be music or tones beside the speech",
+                "few steady tones, as in speech"), upper=True),
         _check("clipping", "Clipping", m["clipped_share"], "share", n.clipped_fatal, n.clipped_advice,
-               "the waveform is cut off at its peaks", "the waveform isn't cut off", upper=True),
-        _check("narrow-bandwidth", "Bandwidth", m["bandwidth_hz"], "Hz", n.bandwidth_fatal_hz, n.bandwidth_advice_hz,
-               "high frequencies are missing", "the speech band is complete"),
+               ("the waveform is cut off", "some peaks are cut off", "no peaks are cut off"), upper=True),
+        _check("narrow-bandwidth", "Bandwidth", m["bandwidth_hz"], "Hz", n.bandwidth_fatal_hz,
+               n.bandwidth_advice_hz, ("most of the speech band is missing", "high frequencies are missing",
+                                       "the speech band is complete")),
         _check("level", "Speech level", m["level_dbfs"], "dBFS", None, n.level_advice_dbfs,
-               "the speech is very quiet", "the speech has a usual level"),
+               ("", "the speech is very quiet", "a usual level")),
         _check("dc-offset", "DC offset", abs(m["dc_offset"]), "full scale", None, n.dc_advice,
-               "the waveform doesn't swing about zero", "the waveform swings about zero", upper=True),
+               ("", "the waveform doesn't swing about zero", "the waveform swings about zero"), upper=True),
     )
 
 
 def _check(code: str, label: str, value: float, unit: str, fatal_at: float | None, advice_at: float | None,
-           failed: str, fine: str, *, upper: bool = False) -> Check:
-    """A check against one or two limits; ``upper`` means that more is worse."""
+           words: tuple[str, str, str], *, upper: bool = False) -> Check:
+    """A check against one or two limits; ``upper`` means that more is worse.
+
+    words : what to say when it is fatal, when it is advice, when it passes.
+    """
     def beyond(limit: float | None) -> bool:
         return limit is not None and (value > limit if upper else value < limit)
 
     fatal, advice = beyond(fatal_at), beyond(advice_at)
     limit = fatal_at if fatal or advice_at is None else advice_at
-    shown, bound = _figure(value, unit), _figure(limit, unit)
-    if not fatal and not advice:
-        message = f"{label}: {shown}; {fine}."
-    else:
-        relation = "at most" if upper else "at least"
-        need = "needed" if fatal else "wanted"
-        message = f"{label}: {shown}, where {relation} {bound} is {need}; {failed}."
+    shown = _figure(value, unit)
+    if fatal or advice:
+        relation, need = "at most" if upper else "at least", "needed" if fatal else "wanted"
+        shown += f", where {relation} {_figure(limit, unit)} is {need}"
+    message = f"{label}: {shown}; {words[0 if fatal else 1 if advice else 2]}."
     return Check(code, label, value, unit, limit, not (fatal or advice), fatal, message)
 
 

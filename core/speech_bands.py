@@ -13,8 +13,8 @@ from core.frames import SAMPLE_RATE
 HOP = 320              # samples, 20 ms
 N_FFT = 512            # 32 ms
 # FFT bins (31.25 Hz each) at which the 25 bands begin and end: 94 Hz to 8 kHz, a third of an octave and less
-BAND_EDGES = np.array([3, 5, 7, 9, 11, 13, 15, 18, 21, 24, 28, 32, 37, 43, 50, 58, 67, 78, 90, 105, 122, 142, 165,
-                       192, 224, 257])
+BAND_EDGES = np.array([3, 5, 7, 9, 11, 13, 15, 18, 21, 24, 28, 32, 37, 43, 50, 58, 67, 78, 90, 105, 122, 142,
+                       165, 192, 224, 257])
 SPEECH_BANDS = slice(1, 18)   # 156 Hz to 2.8 kHz: present even in telephone speech
 _BLOCK = 256
 
@@ -25,7 +25,7 @@ _TONAL_LAG = 2         # frames; the two frames that are compared don't overlap
 
 
 def _frames(samples: np.ndarray, first: int, count: int, size: int, hop: int) -> np.ndarray:
-    """``count`` frames, the first beginning at sample ``first`` (may be negative), zeros outside, (count, size)."""
+    """``count`` frames from sample ``first`` on (may be negative), zeros outside, (count, size)."""
     stop = first + (count - 1) * hop + size
     part = np.asarray(samples[max(0, first): max(0, min(stop, len(samples)))], dtype=np.float32)
     if first < 0 or stop > len(samples):
@@ -37,8 +37,8 @@ def band_power(samples: np.ndarray) -> np.ndarray:
     """Mean-square value per band and 20 ms frame.
 
     samples : np.ndarray [shape=(n,)] mono float32 at 16 kHz
-    Returns float32 [shape=(T, 25)], T = max(1, n // 320); frame t is centred at (t + 0.5) * 20 ms, and the sum over
-    bands is the mean square of the signal between 94 Hz and 8 kHz (a full-scale sine has 0.5).
+    Returns float32 [shape=(T, 25)], T = max(1, n // 320); frame t is centred at (t + 0.5) * 20 ms, and the
+    sum over bands is the mean square of the signal between 94 Hz and 8 kHz (a full-scale sine has 0.5).
     """
     from scipy.fft import rfft
 
@@ -58,11 +58,11 @@ def band_power(samples: np.ndarray) -> np.ndarray:
 def fine_structure_tracks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tonal persistence and harmonicity, one value each per 64 ms.
 
-    persistence : correlation of two adjoining 128 ms spectra (78 Hz to 3 kHz, fourth root of the power, broad
-        shape taken away), -1 to 1: near 1 for tones and chords, near 0 for noise, mostly below 0.6 for speech,
-        whose harmonics move.
-    harmonicity : strongest period of the fine structure below 1.5 kHz that belongs to a pitch of 65 to 420 Hz,
-        relative to the mean over all periods: 5 to 10 for noise, over 15 for voiced speech.
+    persistence : correlation of two adjoining 128 ms spectra (78 Hz to 3 kHz, fourth root of the power,
+        broad shape taken away), -1 to 1: near 1 for tones and chords, near 0 for noise, mostly below 0.6 for
+        speech, whose harmonics move.
+    harmonicity : strongest period of the fine structure below 1.5 kHz that belongs to a pitch of 65 to
+        420 Hz, relative to the mean over all periods: 5 to 10 for noise, over 15 for voiced speech.
     Returns two float32 arrays [shape=(K,)] and [shape=(K + 2,)], K >= 1.
     """
     from scipy.fft import rfft
