@@ -22,6 +22,7 @@ class Limits:
     max_abs_sample: float = 65_536.0    # floats at 16-bit integer scale pass with a warning
     in_memory_bytes: int = 64 * 1024**2  # larger files are read from disk while decoding instead of held
     in_memory_s: float = 20 * 60.0      # longer recordings live in a private temporary file (np.memmap)
+    states_in_memory_bytes: int = 256 * 1024**2  # more hidden states than this go to a private temporary file
     block_values: int = 1 << 20         # float32 values decoded at a time (4 MiB)
     max_damaged_share: float = 0.5      # of compressed packets; beyond it the file counts as damaged
     max_name_chars: int = 120
