@@ -1,0 +1,1 @@
+"""The screens: one script per step of an examination, and in ``parts`` the furniture they share."""

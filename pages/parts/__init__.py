@@ -1,0 +1,1 @@
+"""Furniture shared by the pages: session state, caches, the player, widgets, progress."""
