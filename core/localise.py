@@ -69,7 +69,9 @@ def _pooled(recordings: Iterable[FrameScores]) -> tuple[np.ndarray, np.ndarray, 
 
 
 def range_eer(recordings: Iterable[FrameScores]) -> tuple[float, float]:
-    """Range-based EER (0..1) and its threshold, pooled over recordings. ValueError where a class has no time."""
+    """Range-based EER (0..1) and its threshold, pooled over recordings. ValueError where a class has
+    no time.
+    """
     scores, bona_s, spoof_s = _pooled(recordings)
     b, s = bona_s > 0, spoof_s > 0
     return eer(scores[b], scores[s], weights_bonafide=bona_s[b], weights_spoof=spoof_s[s], merge_ties=True)

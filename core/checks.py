@@ -1,0 +1,145 @@
+"""The table of checks: what must hold before a likelihood ratio may be given, and what was not examined.
+
+Quality checks come from `core.quality`; here the distance to the calibration population and the agreement of
+the windows join them, and an honest line for what is not examined yet. The words of the finding are in
+`core.finding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.calibrate import Calibration
+from core.entropy import EntropyAnalysis, Region
+
+if TYPE_CHECKING:
+    from core.quality import Check, Quality
+
+CONFLICT_WINDOW_S = 2.0  # speech a window needs to take part in the conflict check
+CONFLICT_QUANTILE = 0.1  # of the window LLRs at either end: one odd window of many is no conflict
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One line of the table of checks. `passed` is None where the check was not run, which is no pass."""
+
+    code: str
+    label: str
+    value: float | None
+    unit: str
+    limit: float | None
+    passed: bool | None
+    fatal: bool
+    message: str
+
+    @property
+    def state(self) -> str:
+        """ "passed", "advice", "failed" (no finding is given) or "not-run"."""
+        if self.passed is None:
+            return "not-run"
+        return "passed" if self.passed else ("failed" if self.fatal else "advice")
+
+
+def check_table(
+    quality: Quality, entropy: EntropyAnalysis, calibration: Calibration, reference: Mapping[str, np.ndarray]
+) -> tuple[CheckRow, ...]:
+    """All checks in the order in which reasons are reported."""
+    return (
+        *(_quality_row(check) for check in quality.checks),
+        _population_row(entropy.distance, reference),
+        _conflict_row(entropy, calibration, reference),
+        _speakers_row(),
+    )
+
+
+def _quality_row(check: Check) -> CheckRow:
+    return CheckRow(
+        check.code,
+        check.label,
+        check.value,
+        check.unit,
+        check.limit,
+        check.passed,
+        check.fatal,
+        check.message,
+    )
+
+
+def _limit(reference: Mapping[str, np.ndarray], key: str) -> float | None:
+    value = reference.get(key)
+    return None if value is None else float(np.asarray(value).reshape(-1)[0])
+
+
+def _population_row(distance: float, reference: Mapping[str, np.ndarray]) -> CheckRow:
+    limit = _limit(reference, "population_limit")
+    label, unit = "Distance to the calibration recordings", "standard deviations"
+    if limit is None or not np.isfinite(distance):
+        words = f"{label}: not measured; this model has no reference for it."
+        return CheckRow("far-from-calibration", label, None, unit, limit, None, False, words)
+    far = distance > limit
+    state = "the detector's error rates are unknown for recordings like this" if far else "like those"
+    words = f"{label}: {distance:.1f}, at most {limit:.1f} is needed; {state}."
+    return CheckRow("far-from-calibration", label, distance, unit, limit, not far, far, words)
+
+
+def window_llrs(entropy: EntropyAnalysis, calibration: Calibration) -> np.ndarray:
+    """Calibrated log10 LRs of the windows with enough speech, [w]."""
+    enough = entropy.window_seconds >= CONFLICT_WINDOW_S
+    if not enough.any():
+        return np.zeros(0)
+    return calibration.apply_many(entropy.window_scores[enough])[0]
+
+
+def window_conflict(llrs: np.ndarray) -> float:
+    """How strongly windows support both propositions at once, in log10 units; negative where they agree.
+
+    The smaller of the support for bona fide in the upper decile and for spoof in the lower decile of the
+    window LLRs [w]. `window_conflict_limit` is in this unit. Raises ValueError for fewer than two windows.
+    """
+    if len(llrs) < 2:
+        raise ValueError("windows can only be in conflict where there are two")
+    low, high = np.quantile(llrs, [CONFLICT_QUANTILE, 1 - CONFLICT_QUANTILE])
+    return float(min(high, -low))
+
+
+def _conflict_row(
+    entropy: EntropyAnalysis, calibration: Calibration, reference: Mapping[str, np.ndarray]
+) -> CheckRow:
+    code, label, unit = "window-conflict", "Windows that contradict each other", "log10 LR on both sides"
+    limit, llrs = _limit(reference, "window_conflict_limit"), window_llrs(entropy, calibration)
+    if limit is None or len(llrs) < 2:
+        need = f"two windows with {CONFLICT_WINDOW_S:.0f} s of speech are needed"
+        why = "this model has no reference for it" if limit is None else need
+        words = f"{label}: not examined; {why}."
+        return CheckRow(code, label, None, unit, limit, None, False, words)
+    conflict = window_conflict(llrs)
+    fatal = conflict > limit
+    state = "parts of the recording point in opposite directions" if fatal else "the windows agree"
+    words = f"{label}: {max(conflict, 0.0):.2f}, at most {limit:.2f} is needed; {state}."
+    return CheckRow(code, label, conflict, unit, limit, not fatal, fatal, words)
+
+
+def _speakers_row() -> CheckRow:
+    words = "Number of speakers: not examined yet; listen for a second voice before relying on one number."
+    return CheckRow("several-speakers", "Number of speakers", None, "speakers", 1.0, None, False, words)
+
+
+def regions_explain(entropy: EntropyAnalysis, calibration: Calibration) -> tuple[Region, ...]:
+    """The regions where windows that support spoof hold at least twice the share of region time of
+    the others.
+    """
+    llrs = calibration.apply_many(entropy.window_scores)[0]
+    if not entropy.frame_spoof_runs:
+        return ()
+    regions = np.array([(r.start_s, r.stop_s) for r in entropy.frame_spoof_runs])  # (R, 2)
+    start, stop = entropy.window_times.T[:, :, None]  # (W, 1) each
+    overlap = np.minimum(stop, regions[:, 1]) - np.maximum(start, regions[:, 0])  # (W, R)
+    share = np.clip(overlap, 0.0, None).sum(axis=1) / np.maximum(stop - start, 1e-9)[:, 0]
+    against, rest = llrs < 0, llrs >= 0
+    if not against.any() or not rest.any() or share[against].mean() < max(0.1, 2 * share[rest].mean()):
+        return ()
+    return entropy.frame_spoof_runs
