@@ -94,8 +94,8 @@ def _bench(found: Desk, entropy: Any, reference: Any) -> None:
                           note="grey band: 5–95 % of bona fide frames; marked: leads")
         ordered = entropy.entropy_map[:, order.astype(int)]
         image = image_lane("map", "Entropy of each latent dimension", ordered, hop_s=track.hop_s,
-                           start_s=track.start_s, top_label="telling", bottom_label="least",
-                           note="most discriminative dimension on top; darker or brighter than the page = more bits")
+                           start_s=track.start_s, top_label="most", bottom_label="least",
+                           note="most discriminative dimension on top; further from the background = more bits")
         return [curve, image]
 
     made = cache.figure("entropy lanes", found.key, lanes)

@@ -15,9 +15,9 @@ from core.figures.entropy import (
     rate_distortion,
 )
 from core.figures.evidence import detector_llrs, lr_axis, score_over_time
-from core.figures.template import BLUE, GREY, PURPLE, VERMILION, YELLOW
+from core.figures.template import BLUE, GREY, PURPLE, VERMILION, YELLOW, config
 
 __all__ = [
-    "BLUE", "GREY", "PURPLE", "VERMILION", "YELLOW", "adapters_effect", "detector_llrs", "entropy_histogram",
+    "BLUE", "GREY", "PURPLE", "VERMILION", "YELLOW", "adapters_effect", "config", "detector_llrs", "entropy_histogram",
     "entropy_over_time", "layer_weights", "lr_axis", "mel_pair", "posterior", "rate_distortion", "score_over_time",
 ]

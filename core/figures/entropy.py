@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.figures.template import BLUE, GREY, PURPLE, VERMILION, label, new_figure, time_axis
+from core.figures.template import BLUE, GREY, PURPLE, VERMILION, label, legend, new_figure, time_axis
 from core.spectrum import pool, pool_map
 
 _SEQUENTIAL = [[0, "#FBF3F8"], [0.5, "#C2649B"], [1, "#3B0B2C"]]
@@ -105,8 +105,7 @@ def adapters_effect(times_s: np.ndarray, on: np.ndarray, off: np.ndarray, *, dur
     _curve(figure, times_s, np.asarray(on) - np.asarray(off), PURPLE, "on − off", row=2)
     figure.update_layout(new_figure(height=380, provenance=provenance).layout)
     figure.add_hline(y=0, line={"color": GREY, "width": 1}, row=2, col=1)
-    for text, x, colour in (("— adapters on", 0, PURPLE), ("··· adapters off", 0.16, GREY)):
-        label(figure, text, x, 1, paper=True, yanchor="bottom", colour=colour)
+    legend(figure, [("— adapters on", PURPLE), ("··· adapters off", GREY)])
     figure.add_annotation(text="on − off", xref="paper", yref="y2 domain", x=0, y=1, yanchor="bottom", xanchor="left",
                           showarrow=False, font={"size": 12})
     figure.update_yaxes(title="bits per frame", automargin=False)
@@ -141,13 +140,13 @@ def rate_distortion(kl_nats: np.ndarray, mse: np.ndarray, is_bonafide: np.ndarra
             x=kl_nats[chosen], y=mse[chosen], mode="markers", name=name, opacity=0.55,
             marker={"color": colour, "symbol": symbol, "size": 6, "line": {"color": colour, "width": 1.4}},
             hovertemplate=f"{name}: %{{x:.1f}} nats per frame, error %{{y:.3f}}<extra></extra>"))
+    middle = float(np.median([*kl_nats, here[0]]))
     figure.add_trace(go.Scatter(
-        x=[here[0]], y=[here[1]], mode="markers+text", name="this recording", text=["this recording"],
-        textposition="top center", textfont={"size": 13},
+        x=[here[0]], y=[here[1]], mode="markers+text", name="this recording", text=["  this recording  "],
+        textposition="middle right" if here[0] < middle else "middle left", textfont={"size": 13},
         marker={"symbol": "star", "size": 18, "color": "#F0E442", "line": {"color": "#000000", "width": 1.5}},
         hovertemplate="this recording: %{x:.1f} nats per frame, error %{y:.3f}<extra></extra>"))
-    label(figure, "● reference, bona fide", 0, 1, paper=True, yanchor="bottom", colour=BLUE)
-    label(figure, "× reference, spoof", 0.3, 1, paper=True, yanchor="bottom", colour=VERMILION)
+    legend(figure, [("● bona fide reference clips", BLUE), ("× spoofed ones", VERMILION)])
     figure.update_xaxes(title="rate, KL nats per frame")
     figure.update_yaxes(title="reconstruction error, MSE")
     return figure
@@ -173,8 +172,7 @@ def entropy_histogram(edges: np.ndarray, bonafide: np.ndarray, spoof: np.ndarray
         centres = (edges[:-1] + edges[1:]) / 2
         figure.add_trace(go.Scatter(x=centres, y=values, mode="lines", name=name, line=line, **fill,
                                     hovertemplate=f"{name}: %{{y:.1%}} of frames near %{{x:.1f}} bits<extra></extra>"))
-    for text, x, colour in (("— bona fide", 0, BLUE), ("- - spoof", 0.22, VERMILION), ("■ this recording", 0.4, "#9A8C00")):
-        label(figure, text, x, 1, paper=True, yanchor="bottom", colour=colour)
+    legend(figure, [("— bona fide", BLUE), ("- - spoof", VERMILION), ("■ this recording", "#9A8C00")])
     figure.update_xaxes(title="entropy, bits per frame")
     figure.update_yaxes(title="share of frames", tickformat=".0%", rangemode="tozero")
     return figure

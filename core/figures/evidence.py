@@ -69,7 +69,7 @@ def _unsupported(figure: go.Figure, bound: float, edge: float) -> None:
     label(figure, f"bound {_minus(bound)}", bound, 1, xanchor="center", yanchor="bottom", size=11, dy=2)
     x0, x1 = sorted((bound, edge))
     figure.add_trace(go.Bar(
-        x=[(x0 + x1) / 2], y=[1], width=[x1 - x0], base=[0], name="beyond the calibration data", opacity=0.55,
+        x=[(x0 + x1) / 2], y=[0.66], width=[x1 - x0], base=[0.34], name="beyond the calibration data", opacity=0.55,
         marker={"color": "rgba(0,0,0,0)", "pattern": {"shape": "/", "fgcolor": GREY, "size": 7, "solidity": 0.18},
                 "line": {"width": 0}},
         hovertemplate="beyond what the calibration data support<extra></extra>",

@@ -31,7 +31,7 @@ def new_figure(*, height: int, provenance: str = "", bottom: int = 52, top: int 
     figure.update_yaxes(automargin=False, zeroline=False, title_standoff=6)
     if provenance:
         figure.add_annotation(
-            text=provenance, xref="paper", yref="paper", x=0, y=0, yshift=-(bottom + 8), xanchor="left",
+            text=provenance, xref="paper", yref="paper", x=0, y=0, xshift=-GUTTER, yshift=-(bottom + 8), xanchor="left",
             yanchor="middle", showarrow=False, font={"size": 10.5, "color": GREY}, name="provenance",
         )
     return figure
@@ -46,6 +46,12 @@ def label(figure: go.Figure, text: str, x: float | str, y: float, *, colour: str
     where = {"row": row, "col": 1} if row else {}
     figure.add_annotation(text=text, x=x, y=y, showarrow=False, xanchor=xanchor, yanchor=yanchor, font=font,
                           xshift=dx, yshift=dy, **place, **where)
+
+
+def legend(figure: go.Figure, entries: list[tuple[str, str]]) -> None:
+    """One line above the plot that names marks by showing them: (mark and name, colour)."""
+    words = " &nbsp; ".join(f'<span style="color:{colour}">{text}</span>' for text, colour in entries)
+    label(figure, words, 0, 1, paper=True, yanchor="bottom", dy=3)
 
 
 def time_axis(figure: go.Figure, duration_s: float, **where: int) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import streamlit as st
 
 from core import jobs
-from core.errors import ModelUnavailable
 from core.jobs import Job
 from core.spectrum import overview, pcm16
 
@@ -115,7 +114,6 @@ def examine(recording: Any, *, device: str = "auto") -> Job:
         job.report(0.0, "loading the detector")
         from core.examine import examine as run
 
-        loaded(device=device)
         return run(recording, device=device, on_progress=job.report, cancelled=job.cancelled)
 
     return jobs.submit(("examine", recording.sha256, device), work, weigh=_weigh_examination)
@@ -147,12 +145,10 @@ def loaded(name: str | None = None, device: str = "auto") -> Any:
 
     Raises ModelUnavailable with a sentence for the user.
     """
-    from models.registry import DEFAULT_MODEL, DetectorUnavailable, load_detector
+    from core.examine import detector_for
+    from models import registry
 
-    try:
-        return load_detector(name or DEFAULT_MODEL, device)
-    except (DetectorUnavailable, FileNotFoundError) as error:
-        raise ModelUnavailable(str(error.args[0])) from error
+    return detector_for(name or registry.DEFAULT_MODEL, device)
 
 
 @st.cache_resource(show_spinner=False)

@@ -42,10 +42,10 @@ class Desk:
     def provenance(self) -> str:
         """The line under every figure: which file, which model, which version."""
         done = self.examination
-        name = self.recording.name if len(self.recording.name) <= 40 else self.recording.name[:37] + "…"
+        name = self.recording.name if len(self.recording.name) <= 24 else self.recording.name[:23] + "…"
         plain = name.replace("<", "‹").replace(">", "›").replace("&", "+")
-        words = f"{plain} · sha256 {self.opened.digest[:12]}"
-        return words + (f" · {done.model} {done.weights_sha256[:8]} · Earwitness {done.version}" if done else "")
+        words = f"{plain} · {self.opened.digest[:12]}"
+        return words + (f" · {done.model} {done.weights_sha256[:8]} · {done.version}" if done else "")
 
     def finish(self) -> None:
         """Call last on the page."""

@@ -62,7 +62,7 @@ def _identity(opened: Opened) -> None:
     if examined is None:
         return
     if not examined.ended:
-        st.html(f'<hr class="ew-rule"><div class="ew-soft">Examining: {examined.fraction:.0%}</div>')
+        st.html('<hr class="ew-rule"><div class="ew-soft">Examining …</div>')
     elif examined.result is not None:
         _brief(examined.result.finding)
 
@@ -110,7 +110,7 @@ def lights(checks: Iterable[Any]) -> str:
     lines = []
     for check in checks:
         grade = grade_of(check)
-        value = "" if check.value is None else f" {number(check.value)} {escape(check.unit)}".rstrip()
+        value = "" if check.value is None else " " + escape(amount(check.value, check.unit))
         lines.append(f'<div class="ew-light ew-{grade}" title="{escape(check.message)}"><span class="ew-sign" '
                      f'role="img" aria-label="{SIGNS[grade][1]}">{SIGNS[grade][0]}</span>'
                      f"<span>{escape(check.label)}<b>{value}</b></span></div>")
@@ -127,11 +127,10 @@ def grade_of(check: Any) -> str:
 # ---- words and numbers -----------------------------------------------------------------------------------------------
 
 def number(value: float) -> str:
-    """At most three significant digits, a true minus, no exponent for what a person would write out."""
-    if value == 0:
-        return "0"
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return text.replace("-", "−")
+    """Three significant digits at most and four decimals, a true minus, no exponents."""
+    size = abs(value)
+    digits = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 else 4
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def plain(text: str) -> str:
@@ -146,7 +145,11 @@ def signed(value: float) -> str:
 
 def amount(value: float | None, unit: str) -> str:
     """A measured value with its unit, or a dash."""
-    return "–" if value is None else f"{number(value)} {unit}".strip()
+    if value is None:
+        return "–"
+    if unit == "share":
+        return f"{100 * value:.{0 if value >= 0.1 or value == 0 else 1}f} %"
+    return f"{number(value)} {unit}".strip()
 
 
 def interval_text(finding: Any) -> str:
@@ -196,11 +199,13 @@ def chart(figure: Any, name: str, *, table: Any = None, about: tuple[str, str] |
     from core.figures.template import config
 
     st.plotly_chart(figure, key=f"chart-{name}", config=config(f"earwitness-{name}"), width="stretch")
+    left, right = st.columns(2)
     if table is not None:
-        with st.expander("Data behind this figure"):
-            st.dataframe(table, hide_index=True, width="stretch", height=min(38 + 35 * len(table), 320))
+        with left.expander("Data behind this figure"):
+            st.dataframe(table, hide_index=True, width="stretch", height=260)
     if about is not None:
-        teach(*about, paper=paper)
+        with right:
+            teach(*about, paper=paper)
 
 
 def teach(means: str, doesnt: str, *, paper: str = "arXiv 2504.10819") -> None:

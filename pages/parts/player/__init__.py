@@ -27,7 +27,7 @@ from pages.parts.state import Opened
 _HERE = Path(__file__).parent
 _SCRIPTS = ("time.js", "spectrum.js", "audio.js", "lanes.js", "player.js")     # joined in this order into one module
 _HEIGHTS = {"line": 92, "image": 132, "steps": 22}
-_BARS = 44 + 12 + 26                    # the rows above and below the lanes, in px
+_BARS = 40 + 12 + 22                    # the rows above and below the lanes, in px
 _LANE_EXTRA = 19 + 3                    # title and gap, as in lanes.js
 _BASE = 74 + 150 + 2 * _LANE_EXTRA + 24  # waveform, spectrogram and the time axis
 

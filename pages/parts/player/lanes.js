@@ -175,7 +175,12 @@ class Painter {
       const shown = Math.abs(v) < 1e-9 ? "0" : String(+v.toPrecision(4)).replace("-", "−");
       this.text(shown, this.left - 6, at, theme.soft, "right", 11);
     }
-    if (lane.above) this.chip(lane.above, place.top + 10, lane.diverging ? theme.blue : theme.soft);
+  }
+
+  /** The words at the top and bottom of a curve's lane; drawn after the marked stretches, below their bars. */
+  ends(place, marked) {
+    const { theme } = this, { lane } = place;
+    if (lane.above) this.chip(lane.above, place.top + (marked ? 17 : 10), lane.diverging ? theme.blue : theme.soft);
     if (lane.below) this.chip(lane.below, place.top + place.height - 10, lane.diverging ? theme.vermilion : theme.soft);
   }
 

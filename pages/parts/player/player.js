@@ -419,7 +419,9 @@ class Player {
       else if (lane.kind === "steps") p.steps(place);
       else if (lane.kind === "pending") p.pending(place);
       else p.line(place);
-      p.spans(place, (this.data.spans || []).filter((s) => s.lane === lane.id));
+      const marked = (this.data.spans || []).filter((s) => s.lane === lane.id);
+      p.spans(place, marked);
+      p.ends(place, marked.length > 0);
       p.frame(place); p.title(place);
     }
     p.axis(this.layout.height - AXIS);
@@ -470,7 +472,7 @@ class Player {
     if (!this.width || !this.layout) return;
     const c = this.top.getContext("2d"), p = this.painter(c), bottom = this.layout.height - AXIS;
     c.clearRect(0, 0, this.width, this.layout.height);
-    c.save(); c.beginPath(); c.rect(p.left - 1, 0, p.right - p.left + 2, this.layout.height); c.clip();
+    c.save(); c.beginPath(); c.rect(p.left - 7, 0, p.right - p.left + 14, this.layout.height); c.clip();
     if (this.selection) {
       const x0 = p.x(this.selection[0] / RATE), x1 = Math.max(x0 + 1, p.x(this.selection[1] / RATE));
       for (const place of this.layout.places) {
@@ -487,8 +489,8 @@ class Player {
     }
     const x = p.x(this.head / RATE);
     c.fillStyle = this.theme.head;
-    c.fillRect(x - 0.75, TITLE - 4, 1.5, bottom - TITLE + 8);
-    c.beginPath(); c.moveTo(x - 5, TITLE - 8); c.lineTo(x + 5, TITLE - 8); c.lineTo(x, TITLE - 1); c.fill();
+    for (const place of this.layout.places) c.fillRect(x - 0.75, place.top, 1.5, place.height);
+    c.beginPath(); c.moveTo(x - 6, bottom + 9); c.lineTo(x + 6, bottom + 9); c.lineTo(x, bottom); c.fill();
     c.restore();
   }
 
@@ -512,7 +514,7 @@ class Player {
     const playing = this.transport.playing;
     this.root.dataset.playing = String(playing);
     this.$("icon").textContent = playing ? "❚❚" : "▶";
-    this.$("word").textContent = playing ? "Pause" : this.selection ? "Play" : "Play";
+    this.$("word").textContent = playing ? "Pause" : "Play";
   }
 
   /** Values under the pointer, in a place that never moves. */
