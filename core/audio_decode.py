@@ -7,6 +7,7 @@ containers and no protocols, so playlists can't make it read elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -48,10 +49,19 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "software", "co
 _UNKNOWN_FRAMES = 1 << 60  # libsndfile's "length not known"
 
 
+# wav, rf64, w64, flac, ogg, aiff, caf, au, mp3. libsndfile also takes rarities, some without a signature;
+# what only happens to look like one of them must not become a recording.
+_KNOWN_HEAD = re.compile(rb"RIF[FX]....WAVE|RF64|riff\x2e\x91\xcf\x11|fLaC|OggS|FORM....AIF[FC]|caff|\.snd"
+                         rb"|ID3|\xff[\xe2-\xff]", re.DOTALL)
+
+
 def open_soundfile(stream: BinaryIO, limits: Limits) -> Opened:
-    """Open with libsndfile. Raises NotThisDecoder, also for Opus (FFmpeg is three times as fast)."""
+    """Open with libsndfile. Raises NotThisDecoder, also for Opus (FFmpeg is faster)."""
     import soundfile as sf
 
+    stream.seek(0)
+    if not _KNOWN_HEAD.match(stream.read(12)):
+        raise NotThisDecoder("no container that libsndfile should be trusted with")
     stream.seek(0)
     try:
         sound = sf.SoundFile(stream)
@@ -111,14 +121,18 @@ def open_pyav(stream: BinaryIO, limits: Limits) -> Opened:
                               code="no-audio-track")
     track = container.streams.audio[0]
     context = track.codec_context
-    declared = _pyav_duration(container, track)
+    if context is None:
+        container.close()
+        raise NotThisDecoder("no decoder for the audio track")
+    form = container.format.name
+    declared = None if form in _ESTIMATED else _pyav_duration(container, track)
     tags = clean_tags([*container.metadata.items(), *track.metadata.items()])
-    codec = context.name if context else "unknown"
-    pcm = codec.startswith(("pcm_", "flac", "alac", "ape", "wavpack", "tta"))
+    codec = context.name
+    bits = _bit_depth(codec, context.format.name if context.format else "")
+    shown = _container_name(stream, form, container.metadata.get("major_brand", ""))
     opened = Opened(
-        container.format.name, codec, int(track.rate or 0),
-        context.format.bits if pcm and context.format else None, int(track.channels or 0), declared,
-        int(track.bit_rate or container.bit_rate or 0) or None, tags,
+        shown, codec, int(track.rate or 0), bits,
+        int(track.channels or 0), declared, int(track.bit_rate or container.bit_rate or 0) or None, tags,
         f"PyAV {av.__version__}/libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}",
     )
     if len(container.streams.audio) > 1:
@@ -126,6 +140,35 @@ def open_pyav(stream: BinaryIO, limits: Limits) -> Opened:
         opened.notes.append(f"The file has {count} audio tracks; only the first is examined.")
     opened.blocks = _pyav_blocks(container, track, opened, limits)
     return opened
+
+
+def _bit_depth(codec: str, form: str) -> int | None:
+    """Bits per sample where the codec keeps them; 20 and 24 bits look like 32 to FFmpeg's users, so none."""
+    if codec.startswith("pcm_"):
+        digits = "8" if codec.endswith("law") else "".join(c for c in codec if c.isdigit())
+        return int(digits) if digits in ("8", "16", "24", "32", "64") else None
+    lossless = codec in ("flac", "alac", "ape", "wavpack", "tta")
+    return 16 if lossless and form.startswith("s16") else None
+
+
+# Streams without an index: FFmpeg guesses their length from the bit rate, so nothing is declared.
+_ESTIMATED = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "latm", "loas", "mp2", "mp3", "mpeg",
+              "mpegts"}
+
+
+def _container_name(stream: BinaryIO, form: str, brand: str) -> str:
+    """One plain name where FFmpeg names a family of containers."""
+    if form.startswith("mov,"):
+        brand = brand.strip().lower()
+        return "M4A" if brand.startswith("m4a") else "MOV" if brand == "qt" else brand[:3].upper() \
+            if brand.startswith("3g") else "MP4"
+    if form.startswith("matroska"):
+        place = stream.tell()
+        stream.seek(0)
+        head = stream.read(64)
+        stream.seek(place)
+        return "WebM" if b"webm" in head else "Matroska"
+    return form.upper()
 
 
 def _pyav_duration(container, track) -> float | None:
