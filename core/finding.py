@@ -126,7 +126,10 @@ def conclude(
     """From measurements to the finding. Raises ModelUnavailable where the calibration makes no sense."""
     calibration = calibration_of(detector)
     rows = check_table(quality, entropy, calibration, detector.reference)
-    reasons = tuple(_reason(row, entropy, calibration) for row in rows if row.fatal)
+    fatal = [row for row in rows if row.fatal]
+    if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
+        fatal = [row for row in fatal if row.code == "silence"]
+    reasons = tuple(_reason(row, entropy, calibration) for row in fatal)
     # the clip's score is not looked at before this line
     score = None if reasons else entropy.clip_score
     llr = None if score is None else calibration.apply(score)
@@ -211,5 +214,6 @@ def _advice(
         words.append("The interval includes 0: with other calibration data the direction might be the other.")
     if llr is not None and llr.bounded:
         words.append("The calibration data support no stronger statement than this bound.")
-    words += [row.message for row in rows if row.state == "advice"]
+    if all(r.code != "silence" for r in reasons):
+        words += [row.message for row in rows if row.state == "advice"]
     return (*words, *recording.warnings)
