@@ -1,0 +1,109 @@
+"""Copy-synthesis: resynthesise a bona fide clip, so that a matched spoof differs in nothing but the synthesis.
+
+Each copier takes and returns float32 (n,) at 16 kHz and a generator for its random settings.
+
+References
+----------
+Morise et al. 2016, "WORLD".  Griffin & Lim 1984.  Makhoul 1975 (linear prediction).
+Wang & Yamagishi 2023, arXiv 2210.10570 (vocoded speech as training data for spoofing detectors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+SAMPLE_RATE = 16_000
+
+
+def world(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """WORLD analysis and synthesis; random frame period, half of the time with coded envelope and aperiodicity."""
+    import pyworld
+
+    signal = x.astype(np.float64)
+    period = float(rng.choice([5.0, 8.0, 10.0]))
+    f0, times = pyworld.harvest(signal, SAMPLE_RATE, frame_period=period)
+    envelope = pyworld.cheaptrick(signal, f0, times, SAMPLE_RATE)
+    aperiodicity = pyworld.d4c(signal, f0, times, SAMPLE_RATE)
+    if rng.random() < 0.5:  # what statistical synthesis passes on: few coefficients
+        size = (envelope.shape[1] - 1) * 2
+        coded = pyworld.code_spectral_envelope(envelope, SAMPLE_RATE, int(rng.choice([24, 40, 60])))
+        envelope = pyworld.decode_spectral_envelope(coded, SAMPLE_RATE, size)
+        aperiodicity = pyworld.decode_aperiodicity(pyworld.code_aperiodicity(aperiodicity, SAMPLE_RATE),
+                                                   SAMPLE_RATE, size)
+    y = pyworld.synthesize(f0, envelope, aperiodicity, SAMPLE_RATE, period)
+    return _fit(y, len(x))
+
+
+def griffin_lim(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mel spectrogram of random resolution, inverted by non-negative pseudo-inverse and 12-60 fast Griffin-Lim steps."""
+    import librosa
+
+    hop = int(rng.choice([160, 200, 256]))
+    n_mels = int(rng.choice([60, 80, 100, 128]))
+    magnitude = np.abs(librosa.stft(x, n_fft=1024, hop_length=hop, win_length=800))
+    bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=1024, n_mels=n_mels)
+    linear = np.maximum(np.linalg.pinv(bank) @ (bank @ magnitude), 1e-6)
+    y = librosa.griffinlim(linear.astype(np.float32), n_iter=int(rng.integers(12, 61)), hop_length=hop,
+                           win_length=800, n_fft=1024, momentum=0.9, random_state=int(rng.integers(2**31)))
+    return _fit(y, len(x))
+
+
+def linear_prediction(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """LPC vocoder: order 16-24 envelope per 20 ms, excited by pulses at the voiced pitch and noise elsewhere."""
+    import pyworld
+    from scipy import signal as dsp
+
+    hop, size, order = 160, 400, int(rng.integers(16, 25))
+    f0, _ = pyworld.harvest(x.astype(np.float64), SAMPLE_RATE, frame_period=10.0)
+    excitation = _pulses_and_noise(f0, hop, len(x), rng)
+    window = np.hanning(size)
+    y = np.zeros(len(x) + size)
+    for start in range(0, len(x) - size, hop):
+        frame = x[start : start + size] * window
+        r = np.correlate(frame, frame, "full")[size - 1 : size + order]
+        if r[0] < 1e-7:
+            continue
+        r[0] *= 1.0001
+        coefficients = np.concatenate([[1.0], -np.linalg.solve(_toeplitz(r[:order]), r[1:])])
+        source = excitation[start : start + size]
+        part = dsp.lfilter([1.0], coefficients, source) * window
+        gain = np.sqrt(np.sum(frame**2) / (np.sum(part**2) + 1e-9))
+        y[start : start + size] += part * gain
+    return _fit(y, len(x))
+
+
+def phase_vocoder(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """True magnitude, invented phase: smoothed or few-iteration phase recovery from the linear spectrogram."""
+    import librosa
+
+    hop = int(rng.choice([128, 160, 256]))
+    magnitude = np.abs(librosa.stft(x, n_fft=1024, hop_length=hop))
+    y = librosa.griffinlim(magnitude, n_iter=int(rng.integers(4, 33)), hop_length=hop, n_fft=1024, momentum=0.9,
+                           random_state=int(rng.integers(2**31)))
+    return _fit(y, len(x))
+
+
+COPIERS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "world": world, "griffin-lim": griffin_lim, "lpc": linear_prediction, "phase": phase_vocoder,
+}
+
+
+def _pulses_and_noise(f0: np.ndarray, hop: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    track = np.repeat(f0, hop)[:n]
+    track = np.pad(track, (0, n - len(track)))
+    phase = np.cumsum(track / SAMPLE_RATE)
+    pulses = np.diff(np.floor(phase), prepend=0.0) * np.sqrt(SAMPLE_RATE / np.maximum(track, 60.0))
+    return np.where(track > 0, pulses + 0.1 * rng.standard_normal(n), rng.standard_normal(n))
+
+
+def _toeplitz(r: np.ndarray) -> np.ndarray:
+    index = np.abs(np.subtract.outer(np.arange(len(r)), np.arange(len(r))))
+    return r[index]
+
+
+def _fit(y: np.ndarray, n: int) -> np.ndarray:
+    """Trim or pad to n samples, never above full scale."""
+    y = np.pad(y[:n], (0, max(0, n - len(y)))).astype(np.float32)
+    return y / max(1.0, float(np.abs(y).max()))
