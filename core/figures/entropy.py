@@ -11,9 +11,10 @@ from plotly.subplots import make_subplots
 from core.figures.template import BLUE, GREY, PURPLE, VERMILION, label, legend, new_figure, time_axis
 from core.spectrum import pool, pool_map
 
-_SEQUENTIAL = [[0, "#FBF3F8"], [0.5, "#C2649B"], [1, "#3B0B2C"]]
 _SIGNED = [[0, "#5E3C99"], [0.5, "#F7F7F7"], [1, "#1B7837"]]     # purple to green: no meaning colour, safe to tell apart
+_SIGNED_DARK = [[0, "#B39DDB"], [0.5, "#11151C"], [1, "#6FCF8E"]]
 _LOUDNESS = [[0, "#FFFFFF"], [1, "#10142A"]]
+_LOUDNESS_DARK = [[0, "#11151C"], [1, "#ECEEF3"]]
 
 
 def entropy_over_time(times_s: np.ndarray, bits: np.ndarray, *, band: tuple[float, float] | None, duration_s: float,
@@ -59,7 +60,7 @@ def _curve(figure: go.Figure, times_s: np.ndarray, values: np.ndarray, colour: s
 
 
 def mel_pair(mel: np.ndarray, reconstruction: np.ndarray, *, start_s: float, hop_s: float,
-             provenance: str = "") -> go.Figure:
+             dark: bool = False, provenance: str = "") -> go.Figure:
     """The input's log-mel, what the bottleneck rebuilds of it, and the difference, on one time axis.
 
     mel, reconstruction : np.ndarray [shape=(T, 80)], log-mel in the encoder's own scale
@@ -71,8 +72,8 @@ def mel_pair(mel: np.ndarray, reconstruction: np.ndarray, *, start_s: float, hop
     low, high = (float(v) for v in np.percentile(np.concatenate([shown.ravel(), rebuilt.ravel()]), [1, 99]))
     difference = shown - rebuilt
     reach = float(np.percentile(np.abs(difference), 99)) or 1.0
-    panels = ((shown, _LOUDNESS, low, high, 0.86), (rebuilt, _LOUDNESS, low, high, 0.5),
-              (difference, _SIGNED, -reach, reach, 0.14))
+    ink, signed = (_LOUDNESS_DARK, _SIGNED_DARK) if dark else (_LOUDNESS, _SIGNED)
+    panels = ((shown, ink, low, high, 0.86), (rebuilt, ink, low, high, 0.5), (difference, signed, -reach, reach, 0.14))
     for row, (values, scale, zmin, zmax, y) in enumerate(panels, 1):
         figure.add_trace(go.Heatmap(z=np.round(values.T, 3), x=times, colorscale=scale, zmin=zmin, zmax=zmax,
                                     colorbar={"len": 0.29, "y": y, "thickness": 10, "x": 1.0, "xpad": 4,
@@ -105,7 +106,7 @@ def adapters_effect(times_s: np.ndarray, on: np.ndarray, off: np.ndarray, *, dur
     _curve(figure, times_s, np.asarray(on) - np.asarray(off), PURPLE, "on − off", row=2)
     figure.update_layout(new_figure(height=380, provenance=provenance).layout)
     figure.add_hline(y=0, line={"color": GREY, "width": 1}, row=2, col=1)
-    legend(figure, [("— adapters on", PURPLE), ("··· adapters off", GREY)])
+    legend(figure, [("—", "adapters on", PURPLE), ("···", "adapters off", GREY)])
     figure.add_annotation(text="on − off", xref="paper", yref="y2 domain", x=0, y=1, yanchor="bottom", xanchor="left",
                           showarrow=False, font={"size": 12})
     figure.update_yaxes(title="bits per frame", automargin=False)
@@ -146,7 +147,7 @@ def rate_distortion(kl_nats: np.ndarray, mse: np.ndarray, is_bonafide: np.ndarra
         textposition="middle right" if here[0] < middle else "middle left", textfont={"size": 13},
         marker={"symbol": "star", "size": 18, "color": "#F0E442", "line": {"color": "#000000", "width": 1.5}},
         hovertemplate="this recording: %{x:.1f} nats per frame, error %{y:.3f}<extra></extra>"))
-    legend(figure, [("● bona fide reference clips", BLUE), ("× spoofed ones", VERMILION)])
+    legend(figure, [("●", "bona fide reference clips", BLUE), ("×", "spoofed ones", VERMILION)])
     figure.update_xaxes(title="rate, KL nats per frame")
     figure.update_yaxes(title="reconstruction error, MSE")
     return figure
@@ -172,7 +173,7 @@ def entropy_histogram(edges: np.ndarray, bonafide: np.ndarray, spoof: np.ndarray
         centres = (edges[:-1] + edges[1:]) / 2
         figure.add_trace(go.Scatter(x=centres, y=values, mode="lines", name=name, line=line, **fill,
                                     hovertemplate=f"{name}: %{{y:.1%}} of frames near %{{x:.1f}} bits<extra></extra>"))
-    legend(figure, [("— bona fide", BLUE), ("- - spoof", VERMILION), ("■ this recording", "#9A8C00")])
+    legend(figure, [("—", "bona fide", BLUE), ("- -", "spoof", VERMILION), ("■", "this recording", "#B8A800")])
     figure.update_xaxes(title="entropy, bits per frame")
     figure.update_yaxes(title="share of frames", tickformat=".0%", rangemode="tozero")
     return figure

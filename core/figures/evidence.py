@@ -27,20 +27,29 @@ def lr_axis(llr: float, low: float, high: float, *, bounds: tuple[float, float],
     for side in (0, 1):
         _unsupported(figure, bounds[side], reach if side else -reach)
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
-    colour = VERMILION if llr < 0 else BLUE
-    symbol = "diamond" if llr < 0 else "circle"
+    colour, symbol = _look(llr, bands[0][1] if bands else 0.0)
     figure.add_trace(go.Scatter(
         x=[llr], y=[0.5], mode="markers", name="log10 LR", marker={"size": 17, "color": colour, "symbol": symbol},
         error_x={"type": "data", "symmetric": False, "array": [high - llr], "arrayminus": [llr - low],
                  "thickness": 3, "width": 11, "color": colour},
         hovertemplate=f"log10 LR {_minus(llr)}, interval {_minus(low)} to {_minus(high)}<extra></extra>",
     ))
-    label(figure, f"<b>{_minus(llr)}</b>  [{_minus(low)}, {_minus(high)}]", llr, 0.5, dy=25, xanchor="center", size=15)
-    label(figure, "◀ supports synthesis or conversion", -reach, 1.0, paper=False, dy=33, dx=2, size=13, colour=VERMILION)
-    label(figure, "supports bona fide ▶", reach, 1.0, dy=33, dx=-2, xanchor="right", size=13, colour=BLUE)
+    anchor = "center" if abs(llr) < 0.75 * reach else ("right" if llr > 0 else "left")
+    label(figure, f"<b>{_minus(llr)}</b>  [{_minus(low)}, {_minus(high)}]", llr, 0.5, dy=25, xanchor=anchor, size=15)
+    label(figure, f'<span style="color:{VERMILION}">◀</span> supports synthesis or conversion', -reach, 1.0, dy=33, dx=2,
+          size=13)
+    label(figure, f'supports bona fide <span style="color:{BLUE}">▶</span>', reach, 1.0, dy=33, dx=-2, xanchor="right",
+          size=13)
     figure.update_xaxes(title="log10 LR  (bona fide over spoof)", range=[-reach, reach], dtick=1, showgrid=False)
     figure.update_yaxes(range=[0, 1], visible=False, fixedrange=True)
     return figure
+
+
+def _look(llr: float, neutral: float) -> tuple[str, str]:
+    """Colour and shape of a likelihood ratio; within ``neutral`` of zero it supports neither."""
+    if abs(llr) < neutral:
+        return GREY, "square"
+    return (VERMILION, "diamond") if llr < 0 else (BLUE, "circle")
 
 
 def _minus(value: float) -> str:
@@ -96,8 +105,8 @@ def score_over_time(times_s: np.ndarray, scores: np.ndarray, *, duration_s: floa
         figure.add_vrect(x0=start, x1=stop, fillcolor=colour, opacity=0.14, line={"width": 1, "color": colour},
                          layer="below")
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
-    label(figure, "bona fide ↑", 1, 1, paper=True, xanchor="right", yanchor="bottom", colour=BLUE)
-    label(figure, "spoof ↓", 1, 0, paper=True, xanchor="right", yanchor="bottom", colour=VERMILION, dx=-4, dy=3)
+    label(figure, "bona fide ↑", 1, 1, paper=True, xanchor="right", yanchor="bottom")
+    label(figure, "spoof ↓", 1, 0, paper=True, xanchor="right", yanchor="bottom", dx=-4, dy=3)
     time_axis(figure, duration_s)
     figure.update_xaxes(title="time, m:ss")
     figure.update_yaxes(title=f"score{', ' + unit if unit else ''}")

@@ -48,9 +48,9 @@ def label(figure: go.Figure, text: str, x: float | str, y: float, *, colour: str
                           xshift=dx, yshift=dy, **place, **where)
 
 
-def legend(figure: go.Figure, entries: list[tuple[str, str]]) -> None:
-    """One line above the plot that names marks by showing them: (mark and name, colour)."""
-    words = " &nbsp; ".join(f'<span style="color:{colour}">{text}</span>' for text, colour in entries)
+def legend(figure: go.Figure, entries: list[tuple[str, str, str]]) -> None:
+    """One line above the plot that names marks by showing them: (mark, name, colour of the mark)."""
+    words = " &nbsp; ".join(f'<span style="color:{colour}"><b>{mark}</b></span> {name}' for mark, name, colour in entries)
     label(figure, words, 0, 1, paper=True, yanchor="bottom", dy=3)
 
 

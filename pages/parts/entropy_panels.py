@@ -51,8 +51,8 @@ def reconstruction(found: Desk, done: Any, detector: Any) -> None:
     key = (*found.key, round(start, 4), round(stop, 4))
     mel, rebuilt = cache.figure("mel", key, lambda: reconstruct(
         done.encoding, detector, start, stop, recording=found.recording))
-    figure = cache.figure("mel figure", key, lambda: figures.mel_pair(
-        mel, rebuilt, start_s=start, hop_s=hop, provenance=found.provenance))
+    figure = cache.figure("mel figure", (*key, widgets.dark()), lambda: figures.mel_pair(
+        mel, rebuilt, start_s=start, hop_s=hop, dark=widgets.dark(), provenance=found.provenance))
     error = np.square(mel - rebuilt).mean(axis=1)
     widgets.chart(figure, "mel", table={
         "time, s": np.round(start + (np.arange(len(mel)) + 0.5) * hop, 3), "mean log-mel": np.round(mel.mean(axis=1), 3),
@@ -99,7 +99,7 @@ def rate_distortion(found: Desk, entropy: Any, reference: Any) -> None:
     widgets.chart(figure, "rate-distortion", table=rows, about=(
         "to the right the code carries more about each frame, further down it rebuilds the sound better.",
         "a place among the crosses is no finding: both clouds overlap, and noise moves a recording as much as "
-        "synthesis does. The calibrated LR is on the Finding page."), paper=PAPER)
+        "synthesis does. The calibrated LR is on the Finding page."), paper=PAPER, narrow=True)
 
 
 def histogram(found: Desk, entropy: Any, reference: Any) -> None:
@@ -113,7 +113,7 @@ def histogram(found: Desk, entropy: Any, reference: Any) -> None:
     widgets.chart(figure, "entropy-histogram", table=rows, about=(
         "how often each entropy occurs in bona fide reference frames, in spoofed ones, and here.",
         "the classes overlap frame by frame; the detector looks at all dimensions and at how they change, which this "
-        "sum can't show. Silence belongs to all three curves."), paper=PAPER)
+        "sum can't show. Silence belongs to all three curves."), paper=PAPER, narrow=True)
 
 
 def adapters(found: Desk, done: Any, detector: Any) -> None:
@@ -126,7 +126,7 @@ def adapters(found: Desk, done: Any, detector: Any) -> None:
             "layer": list(range(len(weights))), "weight": np.round(weights, 4)}, about=(
             "the share of each hidden layer of the encoder in what the bottleneck sees; it is learned once and is the "
             "same for every recording.", "a large weight doesn't say that the layer finds fakes: layers differ in "
-            "scale and repeat each other. It says nothing about this recording."), paper=PAPER)
+            "scale and repeat each other. It says nothing about this recording."), paper=PAPER, narrow=True)
     with left:
         _effect(found, done)
 

@@ -14,7 +14,7 @@ def sentence(finding: Any) -> None:
     """The sentence of a finding, its log10 LR with the interval, the verbal equivalent and the scale it comes from."""
     side = finding.direction
     st.html(f'<div class="ew-sentence ew-{side}" role="status"><p>{escape(finding.sentence)}</p>'
-            f'<div class="ew-figures"><b>{side_sign(finding.llr_log10)} log10 LR = {interval_text(finding)}</b>'
+            f'<div class="ew-figures"><b>{side_sign(finding.direction)} log10 LR = {interval_text(finding)}</b>'
             f' &nbsp;(scale: {escape(str(finding.scale))}, “{escape(finding.verbal)}”)</div></div>')
     for words in finding.advice:
         st.caption(plain(words))

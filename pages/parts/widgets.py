@@ -76,7 +76,7 @@ def _brief(finding: Any) -> None:
         codes = " ".join(f'<span class="ew-code">{escape(r.code)}</span>' for r in finding.reasons)
         st.html(f'<hr class="ew-rule"><div><b>No finding</b> {codes}</div>')
     else:
-        st.html(f'<hr class="ew-rule"><div><b>{side_sign(finding.llr_log10)} log10 LR = {interval_text(finding)}</b>'
+        st.html(f'<hr class="ew-rule"><div><b>{side_sign(finding.direction)} log10 LR = {interval_text(finding)}</b>'
                 f'<div class="ew-soft">{escape(finding.verbal)}</div></div>')
 
 
@@ -129,6 +129,8 @@ def grade_of(check: Any) -> str:
 def number(value: float) -> str:
     """Three significant digits at most and four decimals, a true minus, no exponents."""
     size = abs(value)
+    if 0 < size < 0.00005:
+        return "under 0.0001"
     digits = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 else 4
     return f"{value:.{digits}f}".replace("-", "−")
 
@@ -157,9 +159,9 @@ def interval_text(finding: Any) -> str:
     return f"{finding.llr_log10:.1f} [{finding.llr_low:.1f}, {finding.llr_high:.1f}]".replace("-", "−")
 
 
-def side_sign(llr_log10: float) -> str:
-    """◆ where the evidence points to spoof, ● to bona fide: the shapes of the figures."""
-    return "◆" if llr_log10 < 0 else "●"
+def side_sign(direction: str | None) -> str:
+    """◆ where the evidence points to spoof, ● to bona fide, ■ to neither: the shapes of the figures."""
+    return {"spoof": "◆", "bonafide": "●"}.get(direction or "", "■")
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -181,7 +183,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numeric: Seq
 def checks(given: Iterable[Any]) -> None:
     """Checks with their values and limits; what did not pass explains itself."""
     rows = [(" ".join(SIGNS[grade_of(c)]), c.label, amount(c.value, c.unit), amount(c.limit, c.unit),
-             "" if c.passed else c.message) for c in given]
+             "" if c.passed else c.message.removeprefix(f"{c.label}: ")) for c in given]
     table(("", "check", "measured", "limit", ""), rows, numeric=(2, 3))
 
 
@@ -193,13 +195,18 @@ def propositions(bona: str, spoof: str) -> None:
 
 # ---- charts ----------------------------------------------------------------------------------------------------------
 
+def dark() -> bool:
+    """Whether the page is shown in its dark theme; only for pictures whose colours fill their area."""
+    return getattr(st.context.theme, "type", None) == "dark"
+
+
 def chart(figure: Any, name: str, *, table: Any = None, about: tuple[str, str] | None = None,
-          paper: str = "arXiv 2504.10819") -> None:
-    """A figure, then its data (collapsed), then what it means and what it doesn't."""
+          paper: str = "arXiv 2504.10819", narrow: bool = False) -> None:
+    """A figure, then its data and what it means and doesn't (collapsed; below each other where ``narrow``)."""
     from core.figures.template import config
 
     st.plotly_chart(figure, key=f"chart-{name}", config=config(f"earwitness-{name}"), width="stretch")
-    left, right = st.columns(2)
+    left, right = (st.container(), st.container()) if narrow else st.columns(2)
     if table is not None:
         with left.expander("Data behind this figure"):
             st.dataframe(table, hide_index=True, width="stretch", height=260)
