@@ -122,6 +122,14 @@ def clip_score(window_scores: np.ndarray, window_seconds: np.ndarray) -> float:
     return float(np.average(np.asarray(window_scores, dtype=np.float64), weights=weights))
 
 
+def speech_weights(quality: Quality | None, n: int, hop_s: float, start_s: float) -> np.ndarray:
+    """Weight of each of n frames, [n]: 1 where there is speech; all ones where too little is known of it."""
+    if quality is None or len(quality.speech.values) == 0:
+        return np.ones(n)
+    speech = sample_track(quality.speech, start_s + hop_s * np.arange(n)) > 0.5
+    return speech.astype(np.float64) if speech.sum() * hop_s >= SHORTEST_S else np.ones(n)
+
+
 def population_distance(mean_state: np.ndarray, reference: Mapping[str, np.ndarray]) -> float:
     """Mahalanobis distance of a mean state [F] to the calibration population, in its principal subspace.
 
@@ -166,21 +174,12 @@ class _Reader:
         self.start_s = float(encoding.start_s)
         self.timeline = timeline_of(encoding, detector)
         n, latent = self.timeline.n_frames, int(detector.network.config.latent)
-        self.speech = self._speech(quality, n)
+        self.speech = speech_weights(quality, n, self.hop_s, self.start_s)
         self.map = np.zeros((n, latent), np.float16)
         self.curves = np.zeros((n, 4), np.float32)  # bits, score, KL in nats, squared error
         self.window_scores = np.zeros(len(encoding.windows))
         self.state_sum = np.zeros(int(encoder.n_features))
         self.state_weight = 0.0
-
-    def _speech(self, quality: Quality | None, n: int) -> np.ndarray:
-        """Weight of each frame: 1 where there is speech; all ones where too little or nothing is
-        known of it.
-        """
-        if quality is None or len(quality.speech.values) == 0:
-            return np.ones(n)
-        speech = sample_track(quality.speech, self.start_s + self.hop_s * np.arange(n)) > 0.5
-        return speech.astype(np.float64) if speech.sum() * self.hop_s >= SHORTEST_S else np.ones(n)
 
     def read(self, cancelled: Callable[[], bool] | None):
         """Yields the share done after each batch."""
@@ -246,7 +245,7 @@ class _Reader:
             score=Track("score", score, self.hop_s, self.start_s, "log10", "frame score, higher = bona fide"),
             window_scores=self.window_scores,
             window_times=windows.reshape(-1, 2),
-            window_seconds=self._window_seconds(),
+            window_seconds=timeline.speech_seconds(self.speech, self.hop_s),
             entropy_map=self.map,
             kl_nats_per_frame=float(means[2]),
             recon_mse=float(means[3]),
@@ -255,13 +254,6 @@ class _Reader:
             low_runs=tuple(Run(*self._span(a, b), float(bits[a:b].mean())) for a, b in low),
             frame_spoof_runs=tuple(Region(*self._span(a, b), float(score[a:b].mean())) for a, b in spoof),
         )
-
-    def _window_seconds(self) -> np.ndarray:
-        """Seconds of speech that each window alone stands for, [W]."""
-        total = np.concatenate(([0.0], np.cumsum(self.speech)))
-        t = self.timeline
-        stops = np.array(t.first) + np.array(t.counts)
-        return (total[stops] - total[np.array(t.first) + np.array(t.fresh)]) * self.hop_s
 
     def _stretches(self, values: np.ndarray, threshold: float) -> list[tuple[int, int]]:
         """Frames [start, stop) where the smoothed curve is below `threshold`, long enough and mostly

@@ -20,6 +20,7 @@ from core.verbal import ENFSI_2015, PROPOSITIONS, Propositions, VerbalScale, dir
 
 if TYPE_CHECKING:
     from core.audio import Recording
+    from core.batch import ClipEvidence
     from core.quality import Quality
     from models.registry import Detector
 
@@ -118,12 +119,14 @@ def calibration_of(detector: Detector) -> Calibration:
 def conclude(
     recording: Recording,
     quality: Quality,
-    entropy: EntropyAnalysis,
+    entropy: EntropyAnalysis | ClipEvidence,
     detector: Detector,
     *,
     scale: VerbalScale = ENFSI_2015,
 ) -> Finding:
-    """From measurements to the finding. Raises ModelUnavailable where the calibration makes no sense."""
+    """From measurements to the finding (without curves, no regions). Raises ModelUnavailable where
+    the calibration makes no sense.
+    """
     calibration = calibration_of(detector)
     rows = check_table(quality, entropy, calibration, detector.reference)
     fatal = [row for row in rows if row.fatal]

@@ -39,9 +39,13 @@ class Timeline:
             tuple(windows), tuple(first), tuple(fresh), tuple(counts), int(ends[-1]) if len(ends) else 0
         )
 
-    def window_seconds(self, hop_s: float) -> np.ndarray:
-        """Seconds of the recording that each window alone stands for, [W]."""
-        return (np.array(self.counts) - np.array(self.fresh)) * hop_s
+    def speech_seconds(self, speech: np.ndarray, hop_s: float) -> np.ndarray:
+        """Seconds of speech that each window alone stands for, [W]; `speech` is the weight of each
+        frame, [T].
+        """
+        total = np.concatenate(([0.0], np.cumsum(speech)))
+        first = np.array(self.first)
+        return (total[first + np.array(self.counts)] - total[first + np.array(self.fresh)]) * hop_s
 
     def put(self, grid: np.ndarray, index: int, values: np.ndarray) -> None:
         """Lay the values of window `index`, [counts, ...], on the grid [n_frames, ...]; earlier

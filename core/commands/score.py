@@ -16,18 +16,24 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.commands.common import Bar, add_model_options, sentence_for
-from core.errors import EarwitnessError, InvalidOption
+from core.commands.table import COLUMNS, ScoreTable
+from core.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from core.examine import Examination
+    from concurrent.futures import Future
+
+    from core.audio import Recording
+    from core.batch import ClipEvidence
+    from core.finding import Finding
+    from core.quality import Quality
     from models.registry import Detector
 
-COLUMNS = ("path", "score", "llr_log10", "llr_low", "llr_high", "abstain", "seconds", "model", "error")
 ENDINGS = frozenset(
     [
         ".wav",
@@ -89,15 +95,12 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidOption(f"There are no audio files in {options.source}; give another list or folder.")
     detector = detector_for(options.model or DEFAULT_MODEL, options.device)
     model = model_label(detector)
-    output = Path(options.output)
-    done = {row["path"] for row in resume(output) if row["model"] == model}
-    todo = [(text, path) for text, path in entries if text not in done]
-    bar, failed = Bar(len(todo), quiet=options.quiet), 0
-    with open_table(output) as table:
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-        for row in rows(todo, detector, model, options):
-            writer.writerow(row)
-            table.flush()
+    with ScoreTable(Path(options.output)) as table:
+        done = {row["path"] for row in table.begun if row["model"] == model}
+        todo = [(text, path) for text, path in entries if text not in done]
+        bar, failed = Bar(len(todo), quiet=options.quiet), 0
+        for row in rows(todo, detector, model):
+            table.write(row)
             failed += bool(row["error"])
             bar.step(str(row["path"]))
     if not options.quiet:
@@ -148,126 +151,70 @@ def list_entries(text: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-# The table
-
-
-def resume(output: Path) -> list[dict[str, str]]:
-    """Whole rows of a table that was begun; a torn end is cut off. Raises InvalidOption for another
-    kind of file.
-    """
-    try:
-        text = output.read_bytes().decode("utf-8", errors="surrogateescape")
-    except FileNotFoundError:
-        return []
-    except OSError as problem:
-        raise InvalidOption(f"The table {output} can't be read; choose another --output.") from problem
-    records = list(whole_records(text))
-    header = ",".join(COLUMNS)
-    if text and not (records and records[0].rstrip("\r\n") == header) and not header.startswith(text.strip()):
-        raise InvalidOption(f"{output} is not a table of scores; choose another --output.")
-    parsed = [(record, next(csv.reader(io.StringIO(record, newline="")), [])) for record in records[1:]]
-    good = [
-        (record, fields) for record, fields in parsed if len(fields) == len(COLUMNS) and "\0" not in record
-    ]
-    kept = header + "\n" + "".join(record for record, _ in good)
-    if text and kept != text:
-        replacement = output.with_name(output.name + ".part")
-        replacement.write_text(kept, encoding="utf-8", errors="surrogateescape", newline="")
-        os.replace(replacement, output)
-    return [dict(zip(COLUMNS, fields, strict=True)) for _, fields in good]
-
-
-def whole_records(text: str) -> Iterator[str]:
-    """Records of a csv text with their line ends, quoted line breaks inside; an unfinished last one
-    is left out.
-    """
-    record = ""
-    for line in text.split("\n")[:-1]:
-        record += line + "\n"
-        if record.count('"') % 2 == 0:
-            yield record
-            record = ""
-
-
-def open_table(output: Path) -> Any:
-    """The table, open for appending, with its header written. Raises InvalidOption where that is
-    impossible.
-    """
-    try:
-        table = output.open("a", encoding="utf-8", errors="surrogateescape", newline="")
-    except OSError as problem:
-        raise InvalidOption(f"The table {output} can't be written; choose another --output.") from problem
-    if table.tell() == 0:
-        table.write(",".join(COLUMNS) + "\n")
-    return table
-
-
 # The rows
 
 
-def rows(
-    todo: Sequence[tuple[str, Path]], detector: Detector, model: str, options: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
-    """One row per file in order, the next files being decoded meanwhile."""
-    from core.examine import examine
+def rows(todo: Sequence[tuple[str, Path]], detector: Detector, model: str) -> Iterator[dict[str, Any]]:
+    """One row per file in order; the next files are decoded meanwhile."""
+    from core.batch import score_many
 
-    name = options.model
-    for text, decoded, seconds in decoded_ahead(todo):
-        row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"path": text, "model": model}
-        began = time.perf_counter()
-        try:
-            if isinstance(decoded, Exception):
-                raise decoded
-            row |= columns_of(examine(decoded, model=name, device=options.device))
-        except Exception as problem:
-            row["error"] = sentence_for(problem)
-        yield row | {"seconds": f"{seconds + time.perf_counter() - began:.4f}"}
+    known: dict[str, tuple[Recording, Quality, float]] = {}
+    failed: dict[str, dict[str, Any]] = {}
 
+    def decoded() -> Iterator[tuple[str, Recording, Quality]]:
+        for text, problem, recording, quality, seconds in decoded_ahead(todo):
+            if problem is None:
+                known[text] = (recording, quality, seconds)
+                yield text, recording, quality
+            else:
+                failed[text] = _row(text, model, seconds) | {"error": sentence_for(problem)}
 
-def decoded_ahead(todo: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Any, float]]:
-    """(text, recording or exception, seconds) in order, decoded by two threads a few files ahead."""
-    from collections import deque
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting: deque = deque()
-        try:
-            for text, path in todo:
-                waiting.append((text, pool.submit(_decode, path)))
-                if len(waiting) > 4:
-                    yield _ready(waiting.popleft())
-            while waiting:
-                yield _ready(waiting.popleft())
-        finally:
-            for *_, future in waiting:
-                future.cancel()
+    order = iter([text for text, _ in todo])
+    for text, evidence in score_many(decoded(), detector):
+        yield from (failed.pop(skipped) for skipped in _until(order, text))
+        yield _scored(text, model, evidence, *known.pop(text), detector)
+    yield from (failed.pop(skipped) for skipped in order)
 
 
-def _decode(path: Path) -> tuple[Any, float]:
-    from core.audio import read_recording
-    from core.examine import quality_of
+def _until(order: Iterator[str], text: str) -> Iterator[str]:
+    """The files before `text`: those that could not be decoded."""
+    for other in order:
+        if other == text:
+            return
+        yield other
 
-    began = time.perf_counter()
+
+def _row(text: str, model: str, seconds: float) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS, "") | {"path": text, "model": model, "seconds": f"{seconds:.4f}"}
+
+
+def _scored(
+    text: str,
+    model: str,
+    evidence: ClipEvidence | Exception,
+    recording: Recording,
+    quality: Quality,
+    seconds: float,
+    detector: Detector,
+) -> dict[str, Any]:
+    """The row of a decoded file."""
+    from core.finding import conclude
+
+    row = _row(text, model, seconds)
     try:
-        recording = read_recording(path)
-        quality_of(recording)
-        return recording, time.perf_counter() - began
+        if isinstance(evidence, Exception):
+            raise evidence
+        finding = conclude(recording, quality, evidence, detector)
+        return row | columns_of(finding, evidence) | {"seconds": f"{seconds + evidence.seconds:.4f}"}
     except Exception as problem:
-        return problem, time.perf_counter() - began
+        return row | {"error": sentence_for(problem)}
 
 
-def _ready(item: tuple[str, Any]) -> tuple[str, Any, float]:
-    text, future = item
-    return (text, *future.result())
-
-
-def columns_of(examination: Examination) -> dict[str, str]:
+def columns_of(finding: Finding, evidence: ClipEvidence) -> dict[str, str]:
     """score, llr_* and abstain of a row."""
-    finding = examination.finding
     codes = [reason.code for reason in finding.reasons]
-    silent = "silence" in codes
     values = {
-        "score": None if silent else examination.entropy.clip_score,
+        "score": None if "silence" in codes else evidence.clip_score,
         "llr_log10": finding.llr_log10,
         "llr_low": finding.llr_low,
         "llr_high": finding.llr_high,
@@ -275,4 +222,42 @@ def columns_of(examination: Examination) -> dict[str, str]:
     return {k: "" if v is None else f"{v:.6g}" for k, v in values.items()} | {"abstain": ";".join(codes)}
 
 
-__all__ = ["COLUMNS", "EarwitnessError", "add_parser", "list_files", "resume", "run"]
+# Decoding ahead
+
+
+def decoded_ahead(todo: Sequence[tuple[str, Path]]) -> Iterator[tuple]:
+    """(text, exception or None, recording, quality, seconds) in order, decoded by a few threads ahead
+    of use.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    threads = max(2, (os.cpu_count() or 2) - 1)
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: deque = deque()
+        try:
+            for text, path in todo:
+                waiting.append((text, pool.submit(_decode, path)))
+                if len(waiting) > 2 * threads:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _finished(text: str, future: Future) -> tuple:
+    return (text, *future.result())
+
+
+def _decode(path: Path) -> tuple[Exception | None, Recording | None, Quality | None, float]:
+    from core.audio import read_recording
+    from core.quality import measure_quality
+
+    began = time.perf_counter()
+    try:
+        recording = read_recording(path)
+        quality = measure_quality(recording)
+    except Exception as problem:
+        return problem, None, None, time.perf_counter() - began
+    return None, recording, quality, time.perf_counter() - began

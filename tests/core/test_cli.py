@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.__main__ import main
-from core.commands import common, score
+from core.commands import common, score, table
 from core.commands.speechlike import speechlike, wav_bytes
 from core.examine import forget
 from tests.tiny_detector import make_calibration, make_detector
@@ -185,7 +185,7 @@ def test_a_begun_table_is_taken_up(model, files, tmp_path, monkeypatch):
         assert main(command) == 0
         assert [r["path"] for r in read(table)] == [r["path"] for r in csv.DictReader(lines)]
         assert "\0" not in table.read_text()
-    monkeypatch.setattr(score, "columns_of", lambda *a: pytest.fail("scored again"))
+    monkeypatch.setattr(score, "_decode", lambda *a: pytest.fail("decoded again"))
     before = table.read_bytes()
     assert main(command) == 0 and table.read_bytes() == before
 
@@ -242,13 +242,11 @@ def test_progress_goes_to_stderr(model, files, tmp_path, capsys):
 def test_whole_records_survive_any_cut(rows, share):
     import io
 
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    text = buffer.getvalue()
-    kept = list(score.whole_records(text[: int(share * len(text))]))
+    text = "".join(map(table.record, rows))
+    kept = list(table.whole_records(text[: int(share * len(text))]))
     back = list(csv.reader(io.StringIO("".join(kept), newline="")))
     assert back == rows[: len(back)]
-    assert list(csv.reader(io.StringIO("".join(score.whole_records(text)), newline=""))) == rows
+    assert list(csv.reader(io.StringIO("".join(table.whole_records(text)), newline=""))) == rows
 
 
 # the program itself
