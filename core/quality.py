@@ -38,8 +38,8 @@ class QualityLimits:
     level_advice_dbfs: float = -45.0      # level of the speech
     clipped_fatal: float = 0.05           # share of samples at the rails
     clipped_advice: float = 0.002
-    tonal_fatal: float = 0.45             # share of the active frames that hold steady tones
-    tonal_advice: float = 0.25
+    tonal_fatal: float = 0.35             # share of the active frames that hold steady tones
+    tonal_advice: float = 0.2
     bandwidth_fatal_hz: float = 2_500.0
     bandwidth_advice_hz: float = 6_500.0
     snr_fatal_db: float = 8.0
@@ -115,7 +115,7 @@ def measure_quality(recording: Recording, limits: QualityLimits = QUALITY_LIMITS
 
 # -- measurements --------------------------------------------------------------------------------------------
 
-TONAL_PERSISTENCE = 0.6   # noise 0, speech rarely above, tones and chords 0.9 and more
+TONAL_PERSISTENCE = 0.75  # noise 0, speech seldom above (even of flat pitch), tones and chords 0.9 and more
 SPEECH_EXCESS_DB = 4.0    # mean over bands above the noise; stationary noise reaches 1 to 2
 VOICED = 15.0             # harmonicity; stationary noise exceeds it in 2 % of frames
 _NOISE_QUANTILE = 0.1

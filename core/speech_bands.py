@@ -59,7 +59,7 @@ def fine_structure_tracks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tonal persistence and harmonicity, one value each per 64 ms.
 
     persistence : correlation of two adjoining 128 ms spectra (78 Hz to 3 kHz, fourth root of the power,
-        broad shape taken away), -1 to 1: near 1 for tones and chords, near 0 for noise, mostly below 0.6 for
+        broad shape taken away), -1 to 1: near 1 for tones and chords, near 0 for noise, mostly below 0.75 for
         speech, whose harmonics move.
     harmonicity : strongest period of the fine structure below 1.5 kHz that belongs to a pitch of 65 to
         420 Hz, relative to the mean over all periods: 5 to 10 for noise, over 15 for voiced speech.

@@ -225,7 +225,8 @@ def test_what_is_left_of_a_truncated_file_is_examined_with_a_warning(kind, data,
 @pytest.mark.parametrize(("name", "shown"), [
     ("../../etc/passwd", "passwd"), ("C:\\evil\\a.wav", "a.wav"), ("a\x00b\x1b[31m.wav", "ab[31m.wav"),
     ("\u202egnp.wav\u200f", "gnp.wav"), ("line\nbreak\t.mp3", "line break .mp3"), ("..", "recording"),
-    ("", "recording"), ("  /  ", "recording"), (None, "recording"), ("déjà vu — 話.flac", "déjà vu — 話.flac"),
+    ("", "recording"), ("  /  ", "recording"), (None, "recording"),
+    ("déjà vu — 話.flac", "déjà vu — 話.flac"),
     ("\ud800.wav", ".wav"),
 ])
 def test_names_are_made_harmless(name, shown):
