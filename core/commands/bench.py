@@ -256,7 +256,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def measure_long(options: argparse.Namespace) -> dict[str, float]:
-    """In a fresh process: seconds for the long file, peak memory in bytes, then seconds for one minute."""
+    """In a fresh process: seconds for the long file, its peak memory in bytes, seconds for one minute."""
     import resource
 
     from core.commands.speechlike import speechlike, wav_bytes
@@ -267,20 +267,19 @@ def measure_long(options: argparse.Namespace) -> dict[str, float]:
         write_long(path, options.long)
         minute = wav_bytes(speechlike(MINUTE))
         detector_for(options.model, options.device)
-        examine(minute, model=options.model, device=options.device)  # warm
-        forget()
-        began = time.perf_counter()
-        examine(path, model=options.model, device=options.device)
-        long_s = time.perf_counter() - began
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    times = []
-    for _ in range(3):
-        forget()
-        began = time.perf_counter()
-        examine(minute, model=options.model, device=options.device)
-        times.append(time.perf_counter() - began)
-    return {"long_s": long_s, "minute_s": statistics.median(times), "peak_bytes": float(peak)}
+
+        def seconds(source: bytes | Path) -> float:
+            forget()
+            began = time.perf_counter()
+            examine(source, model=options.model, device=options.device)
+            return time.perf_counter() - began
+
+        seconds(minute)  # warm
+        before = [seconds(minute) for _ in range(3)]
+        long_s = seconds(path)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        after = [seconds(minute) for _ in range(3)]
+    return {"long_s": long_s, "minute_s": statistics.median(before + after), "peak_bytes": float(peak)}
 
 
 def write_long(path: Path, seconds: float) -> None:
