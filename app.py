@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import cache, widgets
+from pages.parts import cache, sidebar
 
 st.set_page_config(page_title="Earwitness", page_icon="👂", layout="wide", initial_sidebar_state="expanded")
-# The addresses differ from the file names on purpose: before its first run Streamlit takes a folder named pages for its
-# older kind of app, and a link that names one of the files would open that script alone, without this one.
-page = st.navigation([
-    st.Page("pages/intake.py", title="Intake", url_path="start", default=True),
-    st.Page("pages/finding.py", title="Finding", url_path="findings"),
-    st.Page("pages/frame_entropy.py", title="Frame entropy", url_path="frame-entropy"),
-])
-widgets.sidebar()
+# The addresses differ from the file names on purpose: before its first run Streamlit takes a folder named
+# pages for its older kind of app, and a link that names one of the files would open that script alone,
+# without this one.
+page = st.navigation(
+    [
+        st.Page("pages/intake.py", title="Intake", url_path="start", default=True),
+        st.Page("pages/finding.py", title="Finding", url_path="findings"),
+        st.Page("pages/frame_entropy.py", title="Frame entropy", url_path="frame-entropy"),
+    ]
+)
+sidebar.sidebar()
 page.run()
 cache.warm_up()

@@ -1,9 +1,9 @@
 """Long work outside the page script: one process-wide set of jobs, found again by what they compute.
 
-A page script is abandoned and restarted whenever a widget is touched, so nothing that takes longer than a blink may
-run in it. Work is submitted here under a key that names its content (file digest, weights digest, parameters); the
-same key gives the same job, whichever page or session asks, and a finished job keeps its result until newer results
-push it out. Nothing here knows about Streamlit or about audio.
+A page script is abandoned and restarted whenever a widget is touched, so nothing that takes longer than a
+blink may run in it. Work is submitted here under a key that names its content (file digest, weights digest,
+parameters); the same key gives the same job, whichever page or session asks, and a finished job keeps its
+result until newer results push it out. Nothing here knows about Streamlit or about audio.
 
 >>> job = submit(("square", 7), lambda job: 49)
 >>> job.wait(1.0), job.result
@@ -23,16 +23,20 @@ from core.errors import Cancelled, EarwitnessError
 Work = Callable[["Job"], Any]
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
-LANES = {"quick": 2, "heavy": 1}     # threads at work at once: short ones never queue behind an hour-long examination
-KEPT = 32                            # finished jobs remembered; the least recently used go first
-KEPT_BYTES = 1_500_000_000           # and no more than this much in their results, as weighed by whoever submits
+LANES = {
+    "quick": 2,
+    "heavy": 1,
+}  # threads at work at once: short ones never queue behind an hour-long examination
+KEPT = 32  # finished jobs remembered; the least recently used go first
+KEPT_BYTES = 1_500_000_000  # and no more than this much in their results, as weighed by whoever submits
 
 
 class Job:
     """One piece of work and how far it has come.
 
-    ``state`` is one of waiting, running, done, failed, cancelled; ``fraction`` lies in 0..1; ``message`` says what is
-    being done; ``result`` is set when done; ``error`` is set when failed (the exception; its text via ``reason``).
+    ``state`` is one of waiting, running, done, failed, cancelled; ``fraction`` lies in 0..1; ``message`` says
+    what is being done; ``result`` is set when done; ``error`` is set when failed (the exception; its text via
+    ``reason``).
     """
 
     def __init__(self, key: Hashable, work: Work) -> None:
@@ -62,7 +66,8 @@ class Job:
         if isinstance(self.error, MemoryError):
             return "There was not enough memory for this; close other recordings or programs and try again."
         if self.error is not None:
-            return f"This step stopped unexpectedly ({type(self.error).__name__}); try again, or report it if it recurs."
+            kind = type(self.error).__name__
+            return f"This step stopped unexpectedly ({kind}); try again, or report it if it recurs."
         return "Cancelled; nothing was changed." if self.state == CANCELLED else ""
 
     def report(self, fraction: float, message: str = "") -> None:
@@ -78,19 +83,23 @@ class Job:
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Ask the job to stop. A waiting job stops at once, a running one at its next report; an ended one is kept."""
+        """Ask the job to stop. A waiting job stops at once, a running one at its next report; an ended one is
+        kept.
+        """
         self._cancel.set()
         with self._lock:
             if self.state == WAITING:
                 self._end(CANCELLED)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until the job has ended (True) or the time is over (False). For tests and the command line."""
+        """Block until the job has ended (True) or the time is over (False). For tests and the command
+        line.
+        """
         return self._ended.wait(timeout_s)
 
     def _end(self, state: str) -> None:
         self.state = state
-        self._work = None           # let go of everything the closure holds (the uploaded bytes, above all)
+        self._work = None  # let go of everything the closure holds (the uploaded bytes, above all)
         self._ended.set()
 
     def _run(self, weigh: Callable[[Any], int] | None = None) -> None:
@@ -106,7 +115,7 @@ class Job:
             self.fraction, state = 1.0, DONE
         except Cancelled:
             state = CANCELLED
-        except Exception as error:  # noqa: BLE001 - whatever went wrong is shown to the user by ``reason``
+        except Exception as error:
             self.error = error
             state = CANCELLED if self._cancel.is_set() else FAILED
         finally:
@@ -118,34 +127,44 @@ class Job:
 class Jobs:
     """A registry of jobs and the threads that run them; the process has one, tests make their own.
 
-    ``kept`` and ``kept_bytes`` bound how many ended jobs (and so results) stay; waiting and running jobs never go,
-    nor does the newest.
+    ``kept`` and ``kept_bytes`` bound how many ended jobs (and so results) stay; waiting and running jobs
+    never go, nor does the newest.
     """
 
-    def __init__(self, lanes: dict[str, int] | None = None, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self, lanes: dict[str, int] | None = None, kept: int = KEPT, kept_bytes: int = KEPT_BYTES
+    ) -> None:
         self._slots = {name: threading.Semaphore(n) for name, n in (lanes or LANES).items()}
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
         self._lock = threading.Lock()
         self._kept = kept
         self._kept_bytes = kept_bytes
 
-    def submit(self, key: Hashable, work: Work, *, lane: str = "heavy",
-               weigh: Callable[[Any], int] | None = None) -> Job:
-        """The job for ``key``: the one at hand if it is waiting, running or done, else a new one running ``work(job)``.
+    def submit(
+        self, key: Hashable, work: Work, *, lane: str = "heavy", weigh: Callable[[Any], int] | None = None
+    ) -> Job:
+        """The job for ``key``: the one at hand if it is waiting, running or done, else a new one running
+        ``work(job)``.
 
-        A job that failed or was cancelled is run anew. ``weigh`` gives the bytes that a result holds in memory.
-        Raises ``KeyError`` for an unknown lane.
+        A job that failed or was cancelled is run anew. ``weigh`` gives the bytes that a result holds in
+        memory. Raises ``KeyError`` for an unknown lane.
         """
         slots = self._slots[lane]
         with self._lock:
             job = self._jobs.get(key)
-            if job is not None and job.state not in (FAILED, CANCELLED) and not (job.cancelled() and not job.ended):
+            if (
+                job is not None
+                and job.state not in (FAILED, CANCELLED)
+                and not (job.cancelled() and not job.ended)
+            ):
                 self._jobs.move_to_end(key)
                 return job
             job = self._jobs[key] = Job(key, work)
             self._jobs.move_to_end(key)
             self._forget_oldest()
-        threading.Thread(target=self._take_turn, args=(slots, job, weigh), name=f"job-{lane}", daemon=True).start()
+        threading.Thread(
+            target=self._take_turn, args=(slots, job, weigh), name=f"job-{lane}", daemon=True
+        ).start()
         return job
 
     def find(self, key: Hashable) -> Job | None:

@@ -1,4 +1,6 @@
-"""Finding: which way the evidence points, how strongly, under which propositions, and when it would rather not say."""
+"""Finding: which way the evidence points, how strongly, under which propositions, and when it would rather
+not say.
+"""
 
 from __future__ import annotations
 
@@ -64,67 +66,132 @@ def _result(found: Desk, done: Any) -> None:
     _reproduce(found, done)
 
 
-# ---- how strongly ----------------------------------------------------------------------------------------------------
+# ---- how strongly ------------------------------------------------------------------------------------------
+
 
 def _axis(found: Desk, finding: Any) -> None:
-    figure = cache.figure("lr axis", found.key, lambda: figures.lr_axis(
-        finding.llr_log10, finding.llr_low, finding.llr_high, bounds=tuple(finding.bounds),
-        bands=finding.scale.table(), provenance=found.provenance))
-    rows = [{"what": name, "log10 LR": round(float(value), 3), "LR": f"{10 ** value:.3g}"} for name, value in (
-        ("finding", finding.llr_log10), ("interval, low", finding.llr_low), ("interval, high", finding.llr_high),
-        ("bound, low", finding.bounds[0]), ("bound, high", finding.bounds[1]))]
-    widgets.chart(figure, "lr-axis", table=rows, about=(
-        "how many times more probable the measured score is under one proposition than under the other, as a power of "
-        "ten; the whisker is the 95 % interval of the calibration.",
-        "it is not the probability that the recording is fake: that also depends on everything else known about the "
-        "case. Beyond the dashed bounds the calibration data are too few to support a stronger statement."),
-        paper="Morrison et al. 2021, Vergeer et al. 2016 (bounds), arXiv 2504.10819 (detector)")
+    figure = cache.figure(
+        "lr axis",
+        found.key,
+        lambda: figures.lr_axis(
+            finding.llr_log10,
+            finding.llr_low,
+            finding.llr_high,
+            bounds=tuple(finding.bounds),
+            bands=finding.scale.table(),
+            provenance=found.provenance,
+        ),
+    )
+    rows = [
+        {"what": name, "log10 LR": round(float(value), 3), "LR": f"{10**value:.3g}"}
+        for name, value in (
+            ("finding", finding.llr_log10),
+            ("interval, low", finding.llr_low),
+            ("interval, high", finding.llr_high),
+            ("bound, low", finding.bounds[0]),
+            ("bound, high", finding.bounds[1]),
+        )
+    ]
+    widgets.chart(
+        figure,
+        "lr-axis",
+        table=rows,
+        about=(
+            "how many times more probable the measured score is under one proposition than under the "
+            "other, as a power of "
+            "ten; the whisker is the 95 % interval of the calibration.",
+            "it is not the probability that the recording is fake: that also depends on everything else "
+            "known about the "
+            "case. Beyond the dashed bounds the calibration data are too few to support a stronger "
+            "statement.",
+        ),
+        paper="Morrison et al. 2021, Vergeer et al. 2016 (bounds), arXiv 2504.10819 (detector)",
+    )
 
 
-# ---- where -----------------------------------------------------------------------------------------------------------
+# ---- where -------------------------------------------------------------------------------------------------
+
 
 def _where(found: Desk, done: Any) -> None:
     st.subheader("Where in the recording")
     score, regions = done.entropy.score, done.finding.regions
-    lane = line_lane("score", "Score over time", score.values, hop_s=score.hop_s, start_s=score.start_s,
-                     unit=score.unit, diverging=True, above="bona fide ↑", below="spoof ↓", short="score",
-                     note="marked: regions that drive the finding")
+    lane = line_lane(
+        "score",
+        "Score over time",
+        score.values,
+        hop_s=score.hop_s,
+        start_s=score.start_s,
+        unit=score.unit,
+        diverging=True,
+        above="bona fide ↑",
+        below="spoof ↓",
+        short="score",
+        note="marked: regions that drive the finding",
+    )
     spans = [Span(r.start_s, r.stop_s, "spoof", "score") for r in regions]
     player(found.recording, found.opened, lanes=[lane], spans=spans)
-    stretches(found, [_segment(r, score.unit) for r in regions], key="regions", empty=(
-        "No stretch stands out: the score drifts on one side without a region that drives it."))
+    stretches(
+        found,
+        [_segment(r, score.unit) for r in regions],
+        key="regions",
+        empty=("No stretch stands out: the score drifts on one side without a region that drives it."),
+    )
     with st.expander("The score over time as a figure, its data, and what it means"):
-        figure = cache.figure("score", found.key, lambda: figures.score_over_time(
-            score.times_s, score.values, duration_s=found.recording.duration_s, unit=score.unit,
-            regions=[(r.start_s, r.stop_s, "spoof") for r in regions], provenance=found.provenance))
-        st.plotly_chart(figure, key="chart-score", width="stretch",
-                        config=figures.config("earwitness-score-over-time"))
+        figure = cache.figure(
+            "score",
+            found.key,
+            lambda: figures.score_over_time(
+                score.times_s,
+                score.values,
+                duration_s=found.recording.duration_s,
+                unit=score.unit,
+                regions=[(r.start_s, r.stop_s, "spoof") for r in regions],
+                provenance=found.provenance,
+            ),
+        )
+        st.plotly_chart(
+            figure, key="chart-score", width="stretch", config=figures.config("earwitness-score-over-time")
+        )
         st.dataframe(cache.track_table(found.key, "score", score), hide_index=True, height=240)
-        st.markdown("**It means:** the frame detector leans to bona fide above zero and to synthesis below it, every "
-                    "20 ms.\n\n**It doesn't mean:** a single dip is not a finding; only the LR above is calibrated. "
-                    "Edges of regions are uncertain by some hundred milliseconds.\n\nMethod: arXiv 2504.10819.")
+        st.markdown(
+            "**It means:** the frame detector leans to bona fide above zero and to synthesis below it, every "
+            "20 ms.\n\n**It doesn't mean:** a single dip is not a finding; only the LR above is calibrated. "
+            "Edges of regions are uncertain by some hundred milliseconds.\n\nMethod: arXiv 2504.10819."
+        )
 
 
 def _segment(region: Any, unit: str) -> Segment:
     return Segment(region.start_s, region.stop_s, "towards spoof", region.mean_score, unit)
 
 
-# ---- by whom, how reliable, under which propositions -----------------------------------------------------------------
+# ---- by whom, how reliable, under which propositions -------------------------------------------------------
+
 
 def _detectors(found: Desk, finding: Any) -> None:
     st.subheader("Each detector")
-    rows = [(d.name, widgets.signed(d.score), f"{widgets.signed(d.llr.value)} [{widgets.signed(d.llr.low)}, "
-             f"{widgets.signed(d.llr.high)}]") for d in finding.detectors if d.llr is not None]
+    rows = [
+        (
+            d.name,
+            widgets.signed(d.score),
+            f"{widgets.signed(d.llr.value)} [{widgets.signed(d.llr.low)}, {widgets.signed(d.llr.high)}]",
+        )
+        for d in finding.detectors
+        if d.llr is not None
+    ]
     widgets.table(("detector", "raw score", "log10 LR and interval"), rows, numeric=(1, 2))
-    st.caption("Raw scores have no unit and no meaning of their own; higher is more like bona fide." +
-               (" There is one detector so far, so nothing confirms it independently." if len(rows) == 1 else ""))
+    st.caption(
+        "Raw scores have no unit and no meaning of their own; higher is more like bona fide."
+        + (" There is one detector so far, so nothing confirms it independently." if len(rows) == 1 else "")
+    )
 
 
 def _error_rates(done: Any) -> None:
     st.subheader("How often it is wrong")
     rows = cache.error_rates(done.model)
     if not rows:
-        st.markdown("The model card of this detector holds no measured error rates, so nothing is claimed here.")
+        st.markdown(
+            "The model card of this detector holds no measured error rates, so nothing is claimed here."
+        )
         return
     widgets.table(("measured on held-out material", "value", "95 % interval"), rows, numeric=(1, 2))
     st.caption("From the model card. Material like this recording may be harder or easier.")
@@ -140,18 +207,31 @@ def _propositions(finding: Any) -> None:
     widgets.propositions(finding.propositions.bonafide, finding.propositions.spoof)
 
 
-# ---- the same number again -------------------------------------------------------------------------------------------
+# ---- the same number again ---------------------------------------------------------------------------------
+
 
 def _reproduce(found: Desk, done: Any) -> None:
     st.subheader("The same number again")
     name = found.recording.name
-    st.code(f"python -m core examine {shlex.quote(name)} --model {shlex.quote(str(done.model))}", language="bash")
-    st.caption(f"for the file with sha256 {found.opened.digest}; weights {done.weights_sha256[:12]}, "
-               f"version {done.version}.")
-    body = cache.figure("json", found.key, lambda: json.dumps(done.to_dict(), indent=1, ensure_ascii=False,
-                                                              allow_nan=False).encode())
-    st.download_button("Download the examination (JSON)", body, file_name=f"{found.opened.digest[:12]}.earwitness.json",
-                       mime="application/json", on_click="ignore")
+    st.code(
+        f"python -m core examine {shlex.quote(name)} --model {shlex.quote(str(done.model))}", language="bash"
+    )
+    st.caption(
+        f"for the file with sha256 {found.opened.digest}; weights {done.weights_sha256[:12]}, "
+        f"version {done.version}."
+    )
+    body = cache.figure(
+        "json",
+        found.key,
+        lambda: json.dumps(done.to_dict(), indent=1, ensure_ascii=False, allow_nan=False).encode(),
+    )
+    st.download_button(
+        "Download the examination (JSON)",
+        body,
+        file_name=f"{found.opened.digest[:12]}.earwitness.json",
+        mime="application/json",
+        on_click="ignore",
+    )
 
 
 main()

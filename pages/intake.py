@@ -11,13 +11,34 @@ from pages.parts import cache, progress, widgets
 from pages.parts.desk import Desk, plain_player, start_reading
 from pages.parts.state import Opened, session
 
-TYPES = ["wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "amr", "webm", "mp4", "mov", "mkv", "aiff", "aif",
-         "wma", "3gp", "mka"]
+TYPES = [
+    "wav",
+    "flac",
+    "ogg",
+    "oga",
+    "opus",
+    "mp3",
+    "m4a",
+    "aac",
+    "amr",
+    "webm",
+    "mp4",
+    "mov",
+    "mkv",
+    "aiff",
+    "aif",
+    "wma",
+    "3gp",
+    "mka",
+]
 
 
 def main() -> None:
     st.title("Intake")
-    st.markdown("Open a recording. It is examined on this machine and never leaves it; the original bytes are not changed.")
+    st.markdown(
+        "Open a recording. It is examined on this machine and never leaves it; the original bytes are not "
+        "changed."
+    )
     _sources()
     _examples()
     _refusals()
@@ -29,23 +50,33 @@ def main() -> None:
     _recording(opened)
 
 
-# ---- ways in ---------------------------------------------------------------------------------------------------------
+# ---- ways in -----------------------------------------------------------------------------------------------
+
 
 def _sources() -> None:
     left, right = st.columns([3, 2], gap="large")
-    files = left.file_uploader("Recordings", type=TYPES, accept_multiple_files=True, key="uploads",
-                               help="wav, flac, ogg, opus, mp3, m4a, aac, amr, webm or the sound of a video; any rate.")
+    files = left.file_uploader(
+        "Recordings",
+        type=TYPES,
+        accept_multiple_files=True,
+        key="uploads",
+        help="wav, flac, ogg, opus, mp3, m4a, aac, amr, webm or the sound of a video; any rate.",
+    )
     spoken = right.audio_input("Record now", key="microphone", sample_rate=16_000)
-    given = [(file, file.name) for file in files] + ([(spoken, "live recording.wav")] if spoken is not None else [])
+    given = [(file, file.name) for file in files] + (
+        [(spoken, "live recording.wav")] if spoken is not None else []
+    )
     fresh = [(file, name) for file, name in given if file.file_id not in session().seen]
     for file, name in fresh:
         _take_in(file.file_id, name, file)
     if fresh:
-        st.rerun()                   # the sidebar was drawn before the file was known
+        st.rerun()  # the sidebar was drawn before the file was known
 
 
 def _take_in(upload: str, name: str, file) -> None:
-    """Hash and decode an uploaded file once; a file that can't be opened gets its reason and the others go on."""
+    """Hash and decode an uploaded file once; a file that can't be opened gets its reason and the others go
+    on.
+    """
     now = session()
     body = file.getvalue()
     digest = cache.digest_of(body)
@@ -54,7 +85,7 @@ def _take_in(upload: str, name: str, file) -> None:
     opened = Opened(digest, name)
     now.open(opened)
     if not job.wait(2.0):
-        return                       # a long one: its progress is shown below
+        return  # a long one: its progress is shown below
     if job.result is None:
         now.refused[upload] = (name, job.reason)
         now.close(digest)
@@ -79,7 +110,21 @@ def _examples() -> None:
 def _open_example(entry: dict) -> None:
     path = Path(entry["path"])
     digest = cache.digest_of(path)
-    session().open(Opened(digest, path.name, path=path, notice=entry["what_to_notice"], truth=str(entry.get("truth", ""))))
+    made = [
+        ("made as", entry.get("truth")),
+        ("by", entry.get("system")),
+        ("source", entry.get("attribution")),
+        ("licence", entry.get("licence")),
+    ]
+    session().open(
+        Opened(
+            digest,
+            path.name,
+            path=path,
+            notice=entry["what_to_notice"],
+            made=tuple((name, str(value)) for name, value in made if value),
+        )
+    )
     cache.read(digest, path.name, path)
 
 
@@ -92,7 +137,8 @@ def _refusals() -> None:
             st.rerun()
 
 
-# ---- the recording under examination ---------------------------------------------------------------------------------
+# ---- the recording under examination -----------------------------------------------------------------------
+
 
 def _recording(opened: Opened) -> None:
     job = start_reading(opened)
@@ -112,8 +158,8 @@ def _recording(opened: Opened) -> None:
         examination = cache.examine(recording, device=session().device)
     found = Desk(opened, recording, quality, job=examination)
     st.subheader(widgets.plain(recording.name))
-    if opened.notice:
-        st.caption(f"To notice: {opened.notice}")
+    if opened.notice and not session().scores_hidden():
+        _example_notes(opened)
     for warning in recording.warnings:
         st.warning(widgets.plain(warning))
     plain_player(found)
@@ -126,6 +172,13 @@ def _recording(opened: Opened) -> None:
         st.subheader("Quality")
         widgets.checks(quality.checks)
     progress.follow([], jobs=[examination])
+
+
+def _example_notes(opened: Opened) -> None:
+    """What there is to notice in a bundled example, and where it comes from."""
+    st.markdown(f"**To notice:** {widgets.plain(opened.notice)}")
+    with st.expander("Where this example comes from"):
+        widgets.facts(opened.made)
 
 
 def _next(found: Desk) -> None:
@@ -143,11 +196,17 @@ def _identity(recording) -> None:
     depth = f", {facts.bit_depth} bit" if facts.bit_depth else ""
     rate = f", {facts.bit_rate_bps / 1000:.0f} kbit/s" if facts.bit_rate_bps else ""
     pairs = [
-        ("sha256", recording.sha256), ("size", _size(facts.n_bytes)), ("container", facts.container),
-        ("codec", f"{facts.codec}{rate}"), ("format", f"{facts.sample_rate_hz} Hz{depth}, {facts.channels} channel"
-                                            f"{'s' if facts.channels != 1 else ''}"),
+        ("sha256", recording.sha256),
+        ("size", _size(facts.n_bytes)),
+        ("container", facts.container),
+        ("codec", f"{facts.codec}{rate}"),
+        (
+            "format",
+            f"{facts.sample_rate_hz} Hz{depth}, {facts.channels} channel{'s' if facts.channels != 1 else ''}",
+        ),
         ("duration", f"{format_time(facts.duration_s)} ({len(recording.samples)} samples at 16 kHz)"),
-        ("highest frequency", f"{facts.bandwidth_hz:.0f} Hz"), ("decoded by", facts.decoder),
+        ("highest frequency", f"{facts.bandwidth_hz:.0f} Hz"),
+        ("decoded by", facts.decoder),
     ]
     pairs += [(f"tag: {key}", value) for key, value in list(facts.tags.items())[:12]]
     widgets.facts(pairs)
@@ -155,7 +214,6 @@ def _identity(recording) -> None:
 
 def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.2f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.1f} kB"
-
 
 
 main()

@@ -1,8 +1,9 @@
 """The only caches of the screens, all bounded and keyed by digest, and the jobs that fill the large ones.
 
-Streamlit hashes large arrays from a sample, so recordings are never part of a key: the sha256 of the original bytes is,
-and the object rides along under a name with a leading underscore. Recordings and examinations live in the job registry
-(``core.jobs``), which bounds them by count and by bytes; nothing large is kept per browser session.
+Streamlit hashes large arrays from a sample, so recordings are never part of a key: the sha256 of the original
+bytes is, and the object rides along under a name with a leading underscore. Recordings and examinations live
+in the job registry (``core.jobs``), which bounds them by count and by bytes; nothing large is kept per
+browser session.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from core import jobs
 from core.jobs import Job
 from core.spectrum import overview, pcm16
 
-REEL = 300 * 16_000      # samples of sound per media file; a multiple of what the player fetches at a time
+REEL = 300 * 16_000  # samples of sound per media file; a multiple of what the player fetches at a time
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def player_overview(digest: str, _recording: Any) -> dict:
     """Waveform peaks and spectrogram of a recording, ready for the player: at most some 300 kB."""
     seen = overview(_recording.samples)
-    return {"columns": len(seen.image), "column_s": seen.column_s,
-            "peaks": base64.b64encode(seen.peaks.tobytes()).decode(),
-            "image": base64.b64encode(seen.image.tobytes()).decode()}
+    return {
+        "columns": len(seen.image),
+        "column_s": seen.column_s,
+        "peaks": base64.b64encode(seen.peaks.tobytes()).decode(),
+        "image": base64.b64encode(seen.image.tobytes()).decode(),
+    }
 
 
 @st.cache_resource(max_entries=10, show_spinner=False)
@@ -40,7 +44,9 @@ def reel(digest: str, index: int, _recording: Any) -> bytes:
 
 @st.cache_resource(max_entries=160, show_spinner=False)
 def figure(kind: str, key: tuple, _make: Callable[[], Any]) -> Any:
-    """A figure, or anything else that is drawn from a finished result; ``key`` names the result and the parameters."""
+    """A figure, or anything else that is drawn from a finished result; ``key`` names the result and the
+    parameters.
+    """
     return _make()
 
 
@@ -55,12 +61,16 @@ def examples() -> list[dict]:
     except (OSError, ValueError):
         return []
     entries = entries["examples"] if isinstance(entries, dict) else entries
-    return [entry | {"path": str(root / entry["file"])} for entry in entries if (root / entry["file"]).is_file()]
+    return [
+        entry | {"path": str(root / entry["file"])} for entry in entries if (root / entry["file"]).is_file()
+    ]
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def track_table(key: tuple, what: str, _track: Any) -> Any:
-    """A track as a table of at most 3,000 rows (longer ones are averaged; the JSON download has every frame)."""
+    """A track as a table of at most 3,000 rows (longer ones are averaged; the JSON download has every
+    frame).
+    """
     import numpy as np
 
     from core.spectrum import pool
@@ -76,7 +86,6 @@ def track_table(key: tuple, what: str, _track: Any) -> Any:
 @st.cache_data(max_entries=8, show_spinner=False)
 def error_rates(model: str) -> list[tuple[str, str, str]]:
     """(measure, value, interval) from the model card; empty where the card is silent."""
-    from models.registry import read_card
 
     return []
 
@@ -91,6 +100,7 @@ def digest_of(source: bytes | memoryview | Path) -> str:
 
 def read(digest: str, name: str, source: bytes | Path) -> Job:
     """The job that decodes a recording and measures its quality; its result is ``(Recording, Quality)``."""
+
     def work(job: Job) -> tuple:
         from core.audio import read_recording
         from core.quality import measure_quality
@@ -110,6 +120,7 @@ def reading(digest: str) -> Job | None:
 
 def examine(recording: Any, *, device: str = "auto") -> Job:
     """The job that examines a recording with the default model; its result is an ``Examination``."""
+
     def work(job: Job) -> Any:
         job.report(0.0, "loading the detector")
         from core.examine import examine as run
@@ -125,14 +136,22 @@ def examining(digest: str, *, device: str = "auto") -> Job | None:
 
 
 def without_adapters(examination: Any, *, device: str = "auto") -> Job:
-    """The job that encodes a recording a second time with the adapters off; its result is an ``EntropyAnalysis``."""
+    """The job that encodes a recording a second time with the adapters off; its result is an
+    ``EntropyAnalysis``.
+    """
+
     def work(job: Job) -> Any:
         from core.encode import encode
         from core.entropy import analyse_entropy
 
         detector = loaded(examination.model, device)
-        encoding = encode(examination.recording, detector, adapters=False, cancelled=job.cancelled,
-                          on_progress=lambda share, *words: job.report(0.9 * share, "encoding without the adapters"))
+        encoding = encode(
+            examination.recording,
+            detector,
+            adapters=False,
+            cancelled=job.cancelled,
+            on_progress=lambda share, *words: job.report(0.9 * share, "encoding without the adapters"),
+        )
         job.report(0.92, "measuring the entropy")
         return analyse_entropy(encoding, examination.recording, detector)
 
@@ -153,10 +172,14 @@ def loaded(name: str | None = None, device: str = "auto") -> Any:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> threading.Timer:
-    """Once per process and a moment after the first page: load the libraries and the detector in the background."""
-    def work(job: Job) -> None:
-        import core.figures  # noqa: F401 - the import is the work
+    """Once per process and a moment after the first page: load the libraries and the detector in the
+    background.
+    """
 
+    def work(job: Job) -> None:
+        from core import figures
+
+        figures.lr_axis(0.0, -1.0, 1.0, bounds=(-2.0, 2.0), bands=[(0.0, 1.0, "")]).to_json()
         loaded()
 
     timer = threading.Timer(0.7, lambda: jobs.submit(("warm-up",), work, lane="quick"))

@@ -1,7 +1,7 @@
 """What lies on the desk: the recording under examination and how far its examination has come.
 
-Every page after Intake starts with ``desk()``: it starts the work that is missing, shows progress or a reason in the
-place where the result will be, and hides scores in blind mode.
+Every page after Intake starts with ``desk()``: it starts the work that is missing, shows progress or a reason
+in the place where the result will be, and hides scores in blind mode.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pages.parts.player import player, steps_lane
 from pages.parts.state import Opened, session, write_opinion
 
 VERDICTS = ("bona fide", "synthetic or converted", "partly synthetic", "I can't tell")
-ENOUGH_HEARD = 0.8      # of the recording, or ENOUGH_HEARD_S seconds of a long one
+ENOUGH_HEARD = 0.8  # of the recording, or ENOUGH_HEARD_S seconds of a long one
 ENOUGH_HEARD_S = 60.0
 
 
@@ -53,11 +53,15 @@ class Desk:
 
 
 def desk(title: str) -> Desk | None:
-    """Title of the page and the desk; None, with what to do next on the page, when there is nothing to examine."""
+    """Title of the page and the desk; None, with what to do next on the page, when there is nothing to
+    examine.
+    """
     st.title(title)
     opened = session().recording
     if opened is None:
-        widgets.empty("No recording is open. Upload one, record one or open a bundled example on the Intake page.")
+        widgets.empty(
+            "No recording is open. Upload one, record one or open a bundled example on the Intake page."
+        )
         return None
     job = start_reading(opened)
     if job is None:
@@ -85,7 +89,9 @@ def start_reading(opened: Opened) -> Job | None:
 
 
 def _examine(found: Desk) -> None:
-    """Start or find the examination. A failed or cancelled one waits for the user's word instead of starting again."""
+    """Start or find the examination. A failed or cancelled one waits for the user's word instead of starting
+    again.
+    """
     device = session().device
     job = cache.examining(found.opened.digest, device=device)
     if job is None:
@@ -111,7 +117,9 @@ def examination_place(found: Desk) -> None:
 
 
 def blind_gate(found: Desk) -> bool:
-    """In blind mode, before an opinion is written: the player without scores and the form. True while scores are hidden."""
+    """In blind mode, before an opinion is written: the player without scores and the form. True while scores
+    are hidden.
+    """
     if not session().scores_hidden():
         return False
     st.markdown("**Blind mode.** Listen first, then write down what you think; the scores appear after that.")
@@ -124,9 +132,13 @@ def _opinion_form(found: Desk) -> None:
     opened, duration = found.opened, found.recording.duration_s
     needed = min(ENOUGH_HEARD * duration, ENOUGH_HEARD_S)
     heard = opened.heard_s >= needed - 0.15
-    done = f"Heard so far: {opened.heard_s:.1f} s of {duration:.1f} s" + ("." if heard else f"; {needed:.1f} s are needed.")
+    done = f"Heard so far: {opened.heard_s:.1f} s of {duration:.1f} s" + (
+        "." if heard else f"; {needed:.1f} s are needed."
+    )
     st.caption(done)
-    verdict = st.radio("Your opinion", VERDICTS, index=None, horizontal=True, key=f"verdict-{opened.digest[:12]}")
+    verdict = st.radio(
+        "Your opinion", VERDICTS, index=None, horizontal=True, key=f"verdict-{opened.digest[:12]}"
+    )
     words = st.text_area("Why: what did you hear, and where?", key=f"words-{opened.digest[:12]}", height=100)
     ready = heard and verdict is not None and len(words.split()) >= 2
     if st.button("Record my opinion and show the scores", type="primary", disabled=not ready):
@@ -140,16 +152,24 @@ def opinion_note(found: Desk) -> None:
     """The opinion that was written before the scores were shown, kept beside them."""
     opinion = found.opened.opinion
     if opinion is not None:
-        st.caption(f"Your opinion before the scores were shown ({opinion.written}, {opinion.heard_s:.1f} s heard): "
-                   f"**{opinion.verdict}**.")
+        st.caption(
+            f"Your opinion before the scores were shown ({opinion.written}, {opinion.heard_s:.1f} s heard): "
+            f"**{opinion.verdict}**."
+        )
         st.text(opinion.words)
 
 
 def plain_player(found: Desk, *, report_heard: bool = False) -> None:
     """The player with nothing in it that tells a score: sound, spectrogram, where speech was found."""
     speech = found.quality.speech
-    lane = steps_lane("speech", "Speech found", speech.values, hop_s=speech.hop_s, start_s=speech.start_s,
-                      note=f"{found.quality.speech_s:.1f} s of speech")
+    lane = steps_lane(
+        "speech",
+        "Speech found",
+        speech.values,
+        hop_s=speech.hop_s,
+        start_s=speech.start_s,
+        note=f"{found.quality.speech_s:.1f} s of speech",
+    )
     player(found.recording, found.opened, lanes=[lane], report_heard=report_heard)
 
 

@@ -1,6 +1,7 @@
 """Progress of jobs on a page: a bar in its place, a cancel button, and a poll that is drawn last.
 
-The poll is a fragment that looks every second and reruns the page when something has ended. It stands last on the page
+The poll is a fragment that looks every second and reruns the page when something has ended. It stands last on
+the page
 and only while a job runs: a polling fragment in the middle starves what comes after it.
 """
 
@@ -12,7 +13,6 @@ from typing import Any
 import streamlit as st
 
 from core.jobs import Job
-
 
 
 def show(job: Job, what: str, *, key: str) -> Any:
@@ -27,7 +27,9 @@ def show(job: Job, what: str, *, key: str) -> Any:
 
 
 def follow(places: Sequence[Any], *, jobs: Sequence[Job | None] = ()) -> None:
-    """Call last on a page: keeps the bars of ``show`` moving and reruns the page when any of the jobs has ended."""
+    """Call last on a page: keeps the bars of ``show`` moving and reruns the page when any of the jobs has
+    ended.
+    """
     running = [place for place in places if not place[1].ended]
     watched = [place[1] for place in running] + [job for job in jobs if job is not None and not job.ended]
     if any(place[1].ended for place in places):

@@ -1,4 +1,5 @@
-"""The one typed object kept per browser session. Small facts only: recordings and results live in ``cache`` and jobs.
+"""The one typed object kept per browser session. Small facts only: recordings and results live in ``cache``
+and jobs.
 
 Pages read and change it through ``session()``; no other key of ``st.session_state`` is used by hand.
 """
@@ -43,16 +44,16 @@ class Opened:
 
     digest: str
     name: str
-    path: Path | None = None                   # bundled examples only: where to read it again
-    notice: str = ""                           # bundled examples only: what there is to notice
-    truth: str = ""                            # bundled examples only: how it was made, shown on demand
-    selection: tuple[int, int] | None = None   # samples
-    clicked: int | None = None                 # sample of the last click
-    wanted: int = 0                            # sample around which a long recording's sound is served
+    path: Path | None = None  # bundled examples only: where to read it again
+    notice: str = ""  # bundled examples only: what there is to notice
+    made: tuple[tuple[str, str], ...] = ()  # bundled examples only: how it was made, source, licence
+    selection: tuple[int, int] | None = None  # samples
+    clicked: int | None = None  # sample of the last click
+    wanted: int = 0  # sample around which a long recording's sound is served
     heard_s: float = 0.0
     opinion: Opinion | None = None
     command: Command | None = None
-    adapters_asked: bool = False               # the second encoding, without adapters, was asked for
+    adapters_asked: bool = False  # the second encoding, without adapters, was asked for
 
     @property
     def selection_s(self) -> tuple[float, float] | None:
@@ -67,8 +68,10 @@ class Session:
     current: str | None = None
     blind: bool = False
     device: str = "auto"
-    refused: dict[str, tuple[str, str]] = field(default_factory=dict)   # upload id -> (name, one-sentence reason)
-    seen: dict[str, str] = field(default_factory=dict)                  # upload id -> digest, so nothing is hashed twice
+    refused: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # upload id -> (name, one-sentence reason)
+    seen: dict[str, str] = field(default_factory=dict)  # upload id -> digest, so nothing is hashed twice
 
     @property
     def recording(self) -> Opened | None:

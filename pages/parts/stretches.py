@@ -19,8 +19,15 @@ def stretches(found: Desk, rows: Sequence[Segment], *, key: str, empty: str) -> 
         return
     name = f"table-{key}-{found.opened.digest[:12]}"
     st.caption("Select a row to hear it.")
-    st.dataframe(table(rows), hide_index=True, width="stretch", key=name, selection_mode="single-row",
-                 on_select=lambda: _play(found.opened, rows, name), height=min(38 + 35 * len(rows), 290))
+    st.dataframe(
+        table(rows),
+        hide_index=True,
+        width="stretch",
+        key=name,
+        selection_mode="single-row",
+        on_select=lambda: _play(found.opened, rows, name),
+        height=min(38 + 35 * len(rows), 290),
+    )
     _exports(found, rows, key)
 
 
@@ -40,8 +47,14 @@ def _exports(found: Desk, rows: Sequence[Segment], key: str) -> None:
     )
     with st.container(horizontal=True):
         for title, ending, body, mime in files:
-            st.download_button(title, body, file_name=f"{stem}.{ending}", mime=mime, on_click="ignore",
-                               key=f"export-{key}-{ending}")
+            st.download_button(
+                title,
+                body,
+                file_name=f"{stem}.{ending}",
+                mime=mime,
+                on_click="ignore",
+                key=f"export-{key}-{ending}",
+            )
 
 
 __all__: list[Any] = ["stretches"]

@@ -1,108 +1,21 @@
-"""Small pieces that pages are built of: the sidebar, quality lights, fact lists, tables, charts, teaching text."""
+"""Small pieces that pages are built of: quality lights, fact lists, tables, charts, teaching
+text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from core.frames import format_time
-from pages.parts import cache
-from pages.parts.state import Opened, session
-
-_STYLE = Path(__file__).with_name("style.css")
-SIGNS = {"pass": ("✓", "passes"), "warn": ("!", "note"), "fail": ("✗", "fails"), "open": ("–", "not examined")}
-
-
-# ---- the sidebar -----------------------------------------------------------------------------------------------------
-
-def sidebar() -> None:
-    """The recording under examination, its quality lights, the finding in brief, blind mode and the detector."""
-    st.html(_STYLE)
-    now = session()
-    with st.sidebar:
-        st.markdown("##### Under examination")
-        if now.recording is None:
-            st.html('<div class="ew-soft">No recording is open. Open one on the Intake page.</div>')
-        else:
-            _switcher()
-            _identity(now.recording)
-        _blind_switch()
-        _detector_line(now.recording)
-
-
-def _switcher() -> None:
-    now = session()
-    if len(now.opened) < 2:
-        return
-    digests = list(now.opened)
-
-    def switch() -> None:
-        now.current = st.session_state["switcher"]
-
-    st.session_state["switcher"] = now.current
-    st.selectbox("Open recordings", digests, key="switcher", on_change=switch,
-                 format_func=lambda d: f"{now.opened[d].name} · {d[:6]}" if d in now.opened else d[:6])
-
-
-def _identity(opened: Opened) -> None:
-    job = cache.reading(opened.digest)
-    if job is None or job.result is None:
-        st.html(f'<div class="ew-name">{escape(opened.name)}</div><div class="ew-soft">sha256 '
-                f'<span class="ew-mono">{opened.digest[:12]}</span></div>')
-        return
-    recording, quality = job.result
-    st.html(f'<div class="ew-name">{escape(recording.name)}</div>'
-            f'<div class="ew-soft">{format_time(recording.duration_s)} · sha256 '
-            f'<span class="ew-mono">{opened.digest[:12]}</span></div>{lights(quality.checks)}')
-    examined = cache.examining(opened.digest, device=session().device)
-    if examined is None:
-        return
-    if not examined.ended:
-        st.html('<hr class="ew-rule"><div class="ew-soft">Examining …</div>')
-    elif examined.result is not None:
-        _brief(examined.result.finding)
-
-
-def _brief(finding: Any) -> None:
-    """The finding in one line, unless blind mode hides it."""
-    if session().scores_hidden():
-        words = "Scores are hidden until you have listened and written your opinion (Finding page)."
-        st.html(f'<hr class="ew-rule"><div class="ew-soft">{words}</div>')
-    elif finding.abstained or finding.llr_log10 is None:
-        codes = " ".join(f'<span class="ew-code">{escape(r.code)}</span>' for r in finding.reasons)
-        st.html(f'<hr class="ew-rule"><div><b>No finding</b> {codes}</div>')
-    else:
-        st.html(f'<hr class="ew-rule"><div><b>{side_sign(finding.direction)} log10 LR = {interval_text(finding)}</b>'
-                f'<div class="ew-soft">{escape(finding.verbal)}</div></div>')
-
-
-def _blind_switch() -> None:
-    now = session()
-
-    def flip() -> None:
-        now.blind = st.session_state["blind"]
-
-    st.session_state["blind"] = now.blind
-    st.toggle("Blind mode", key="blind", on_change=flip,
-              help="Hides every score of a recording until you have listened to it and written down your own opinion.")
-
-
-def _detector_line(opened: Opened | None) -> None:
-    job = cache.examining(opened.digest, device=session().device) if opened else None
-    done = job.result if job is not None and job.state == "done" else None
-    st.html('<div class="ew-soft">Detector ' + (
-        f"{escape(done.model)} · {escape(str(done.device))}" if done is not None else "f-InfoED, embedded default") + "</div>")
-    with st.expander("Details"):
-        if done is None:
-            st.html('<div class="ew-soft">It is loaded with the first examination. Everything runs on this machine; '
-                    'nothing is sent anywhere.</div>')
-            return
-        facts([("model", done.model), ("weights", done.weights_sha256[:12]), ("device", done.device),
-               ("version", done.version), ("examined in", f"{done.seconds:.1f} s")])
+SIGNS = {
+    "pass": ("✓", "passes"),
+    "warn": ("!", "note"),
+    "fail": ("✗", "fails"),
+    "open": ("–", "not examined"),
+}
 
 
 def lights(checks: Iterable[Any]) -> str:
@@ -111,9 +24,11 @@ def lights(checks: Iterable[Any]) -> str:
     for check in checks:
         grade = grade_of(check)
         value = "" if check.value is None else " " + escape(amount(check.value, check.unit))
-        lines.append(f'<div class="ew-light ew-{grade}" title="{escape(check.message)}"><span class="ew-sign" '
-                     f'role="img" aria-label="{SIGNS[grade][1]}">{SIGNS[grade][0]}</span>'
-                     f"<span>{escape(check.label)}<b>{value}</b></span></div>")
+        lines.append(
+            f'<div class="ew-light ew-{grade}" title="{escape(check.message)}"><span class="ew-sign" '
+            f'role="img" aria-label="{SIGNS[grade][1]}">{SIGNS[grade][0]}</span>'
+            f"<span>{escape(check.label)}<b>{value}</b></span></div>"
+        )
     return "".join(lines)
 
 
@@ -124,14 +39,25 @@ def grade_of(check: Any) -> str:
     return "pass" if check.passed else ("fail" if check.fatal else "warn")
 
 
-# ---- words and numbers -----------------------------------------------------------------------------------------------
+# ---- words and numbers -------------------------------------------------------------------------------------
+
 
 def number(value: float) -> str:
     """Three significant digits at most and four decimals, a true minus, no exponents."""
     size = abs(value)
     if 0 < size < 0.00005:
-        return "under 0.0001"
-    digits = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 else 4
+        return "<0.0001"
+    digits = (
+        0
+        if size >= 100 or value == int(value)
+        else 1
+        if size >= 10
+        else 2
+        if size >= 1
+        else 3
+        if size >= 0.01
+        else 4
+    )
     return f"{value:.{digits}f}".replace("-", "−")
 
 
@@ -172,37 +98,62 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numeric: Sequence[int] = ()) -> None:
     """A plain table that can be read aloud and copied; everything is shown as text."""
+
     def cells(values: Sequence[Any], tag: str) -> str:
-        return "".join(f'<{tag}{" class=ew-number" if i in numeric else ""}>{escape(str(v))}</{tag}>'
-                       for i, v in enumerate(values))
+        return "".join(
+            f"<{tag}{' class=ew-number' if i in numeric else ''}>{escape(str(v))}</{tag}>"
+            for i, v in enumerate(values)
+        )
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    st.html(f'<table class="ew-table"><thead><tr>{cells(headers, "th")}</tr></thead><tbody>{body}</tbody></table>')
+    st.html(
+        f'<table class="ew-table"><thead><tr>{cells(headers, "th")}</tr></thead><tbody>{body}</tbody></table>'
+    )
 
 
 def checks(given: Iterable[Any]) -> None:
     """Checks with their values and limits; what did not pass explains itself."""
-    rows = [(" ".join(SIGNS[grade_of(c)]), c.label, amount(c.value, c.unit), amount(c.limit, c.unit),
-             "" if c.passed else c.message.removeprefix(f"{c.label}: ")) for c in given]
+    rows = [
+        (
+            " ".join(SIGNS[grade_of(c)]),
+            c.label,
+            amount(c.value, c.unit),
+            amount(c.limit, c.unit),
+            "" if c.passed else c.message.removeprefix(f"{c.label}: "),
+        )
+        for c in given
+    ]
     table(("", "check", "measured", "limit", ""), rows, numeric=(2, 3))
 
 
 def propositions(bona: str, spoof: str) -> None:
     """The two propositions side by side, as they enter the likelihood ratio."""
-    st.html(f'<div class="ew-props"><div><h5>● bona fide (numerator)</h5><p>{escape(bona)}</p></div>'
-            f'<div><h5>◆ synthesis or conversion (denominator)</h5><p>{escape(spoof)}</p></div></div>')
+    st.html(
+        f'<div class="ew-props"><div><h5>● bona fide (numerator)</h5><p>{escape(bona)}</p></div>'
+        f"<div><h5>◆ synthesis or conversion (denominator)</h5><p>{escape(spoof)}</p></div></div>"
+    )
 
 
-# ---- charts ----------------------------------------------------------------------------------------------------------
+# ---- charts ------------------------------------------------------------------------------------------------
+
 
 def dark() -> bool:
     """Whether the page is shown in its dark theme; only for pictures whose colours fill their area."""
     return getattr(st.context.theme, "type", None) == "dark"
 
 
-def chart(figure: Any, name: str, *, table: Any = None, about: tuple[str, str] | None = None,
-          paper: str = "arXiv 2504.10819", narrow: bool = False) -> None:
-    """A figure, then its data and what it means and doesn't (collapsed; below each other where ``narrow``)."""
+def chart(
+    figure: Any,
+    name: str,
+    *,
+    table: Any = None,
+    about: tuple[str, str] | None = None,
+    paper: str = "arXiv 2504.10819",
+    narrow: bool = False,
+) -> None:
+    """A figure, then its data and what it means and doesn't (collapsed; below each other where
+    ``narrow``).
+    """
     from core.figures.template import config
 
     st.plotly_chart(figure, key=f"chart-{name}", config=config(f"earwitness-{name}"), width="stretch")

@@ -1,4 +1,6 @@
-"""A running app on a free port of this machine, and a browser that notes every request and every complaint."""
+"""A running app on a free port of this machine, and a browser that notes every request and every
+complaint.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,38 @@ from tests.tiny_detector import make_detector
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync --use-fake-device-for-media-stream "
-         "--use-fake-ui-for-media-stream").split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
 
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory):
     """The address of the app, started with a tiny detector."""
-    folder = make_detector(tmp_path_factory.mktemp("models") / "tiny", entropy_band_bits=np.array([15.5, 17.2]),
-                           low_entropy_bits=np.array([16.6]))
+    folder = make_detector(
+        tmp_path_factory.mktemp("models") / "tiny",
+        entropy_band_bits=np.array([15.5, 17.2]),
+        low_entropy_bits=np.array([16.6]),
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (tmp_path_factory.mktemp("log") / "server.txt").open("w")
-    server = subprocess.Popen([sys.executable, str(ROOT / "tests/browser/serve.py"), str(port), str(folder)], cwd=ROOT,
-                              stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/browser/serve.py"), str(port), str(folder)],
+        cwd=ROOT,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, server)
@@ -67,13 +85,17 @@ def chromium():
 
 
 def _complains(message) -> bool:
-    """An error on the console, except that Streamlit looks for its server below a page's own address first."""
+    """An error on the console, except that Streamlit looks for its server below a page's own address
+    first.
+    """
     return message.type == "error" and "/_stcore/" not in message.location.get("url", "")
 
 
 @pytest.fixture
 def page(chromium, app_url):
-    """A fresh page; afterwards nothing may have left the machine and nothing may have been complained about."""
+    """A fresh page; afterwards nothing may have left the machine and nothing may have been complained
+    about.
+    """
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, permissions=["microphone"])
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -84,6 +106,10 @@ def page(chromium, app_url):
     page.goto(app_url)
     yield page
     context.close()
-    away = [url for url in requests if not url.startswith((app_url, "data:", "blob:", app_url.replace("http", "ws")))]
+    away = [
+        url
+        for url in requests
+        if not url.startswith((app_url, "data:", "blob:", app_url.replace("http", "ws")))
+    ]
     assert not away, "nothing may leave the machine"
     assert not complaints

@@ -1,4 +1,6 @@
-"""Start the app as a user would, with a given detector folder as the embedded default: serve.py PORT FOLDER."""
+"""Start the app as a user would, with a given detector folder as the embedded default: serve.py PORT
+FOLDER.
+"""
 
 from __future__ import annotations
 

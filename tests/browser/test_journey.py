@@ -1,4 +1,6 @@
-"""An examiner's way through the app in a real browser: open, hear, see, select, change pages, upload, record, go blind."""
+"""An examiner's way through the app in a real browser: open, hear, see, select, change pages, upload, record,
+go blind.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import pytest
 from tests.factories import av_bytes, sound_bytes, voiced
 
 pytestmark = pytest.mark.browser
-GUTTER, MARGIN = 64, 14       # of the player's lanes, px
+GUTTER, MARGIN = 64, 14  # of the player's lanes, px
 
 
 def upload(page, name: str, body: bytes) -> None:
-    page.locator("input[type=file]").first.set_input_files([{"name": name, "mimeType": "audio/wav", "buffer": body}])
+    page.locator("input[type=file]").first.set_input_files(
+        [{"name": name, "mimeType": "audio/wav", "buffer": body}]
+    )
     page.get_by_role("heading", name=name.rsplit(".", 1)[0]).wait_for()
     page.locator(".stage").wait_for()
     page.wait_for_timeout(500)
@@ -103,14 +107,19 @@ def _play_a_lead(page) -> None:
     grid.scroll_into_view_if_needed()
     box = grid.bounding_box()
     page.mouse.click(box["x"] + 16, box["y"] + 52)
-    page.wait_for_function("document.querySelector('.stBidiComponent [data-testid=stBidiComponentIsolated]')"
-                           ".shadowRoot.querySelector('.player').dataset.playing === 'true'")
+    page.wait_for_function(
+        "document.querySelector('.stBidiComponent [data-testid=stBidiComponentIsolated]')"
+        ".shadowRoot.querySelector('.player').dataset.playing === 'true'"
+    )
 
 
 def test_an_m4a_is_taken_in_and_a_bad_file_beside_it_explained(page):
-    page.locator("input[type=file]").first.set_input_files([
-        {"name": "bad.wav", "mimeType": "audio/wav", "buffer": b"not sound"},
-        {"name": "call.m4a", "mimeType": "audio/mp4", "buffer": av_bytes(voiced(5.0, seed=2), "m4a")}])
+    page.locator("input[type=file]").first.set_input_files(
+        [
+            {"name": "bad.wav", "mimeType": "audio/wav", "buffer": b"not sound"},
+            {"name": "call.m4a", "mimeType": "audio/mp4", "buffer": av_bytes(voiced(5.0, seed=2), "m4a")},
+        ]
+    )
     page.get_by_role("heading", name="call.m4a").wait_for()
     assert page.get_by_text(re.compile(r"bad.wav: The file isn't audio")).count() == 1
     page.get_by_text(re.compile("aac", re.I)).first.wait_for()

@@ -148,7 +148,7 @@ def test_only_the_newest_results_are_kept_and_use_counts():
     jobs = Jobs(kept=3)
     for n in range(3):
         assert jobs.submit(n, lambda job, n=n: n).wait(5)
-    assert jobs.find(0).result == 0                 # used: now the newest
+    assert jobs.find(0).result == 0  # used: now the newest
     for n in (3, 4):
         assert jobs.submit(n, lambda job, n=n: n).wait(5)
     assert jobs.find(1) is None and jobs.find(0) is not None

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from core.segments import Segment, table, to_audacity, to_csv, to_rttm
 
 times = st.tuples(st.integers(0, 10_000_000), st.integers(1, 1_000_000)).map(
-    lambda pair: (pair[0] / 16_000, (pair[0] + pair[1]) / 16_000))
+    lambda pair: (pair[0] / 16_000, (pair[0] + pair[1]) / 16_000)
+)
 
 
 @given(st.lists(times, max_size=20))
 def test_csv_keeps_exact_sample_indices(pairs):
     segments = [Segment(a, b, "low entropy", 1.5, "bits") for a, b in pairs]
     rows = list(csv.DictReader(io.StringIO(to_csv(segments, name="a.wav", sha256="00").decode())))
-    assert [(int(r["start_sample_16k"]), int(r["stop_sample_16k"])) for r in rows] == [s.samples for s in segments]
+    assert [(int(r["start_sample_16k"]), int(r["stop_sample_16k"])) for r in rows] == [
+        s.samples for s in segments
+    ]
     assert [s.samples for s in segments] == [(round(a * 16_000), round(b * 16_000)) for a, b in pairs]
 
 

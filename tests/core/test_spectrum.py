@@ -1,4 +1,6 @@
-"""Laws of the player's pictures: bounded size, right place in time and frequency, nothing lost that sticks out."""
+"""Laws of the player's pictures: bounded size, right place in time and frequency, nothing lost that sticks
+out.
+"""
 
 from __future__ import annotations
 

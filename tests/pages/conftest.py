@@ -1,4 +1,6 @@
-"""A workbench with a tiny random detector, driven without a browser. The detector knows nothing about speech."""
+"""A workbench with a tiny random detector, driven without a browser. The detector knows nothing about
+speech.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,21 @@ def detector_folder(tmp_path_factory) -> Path:
     centres = np.linspace(14.2, 18.8, 40)
     return make_detector(
         tmp_path_factory.mktemp("models") / "tiny",
-        entropy_band_bits=np.array([15.5, 17.2]), low_entropy_bits=np.array([17.0]),
-        entropy_hist_edges=np.linspace(14, 19, 41), entropy_hist_bonafide=np.exp(-0.5 * (centres - 16.6) ** 2),
+        entropy_band_bits=np.array([15.5, 17.2]),
+        low_entropy_bits=np.array([17.0]),
+        entropy_hist_edges=np.linspace(14, 19, 41),
+        entropy_hist_bonafide=np.exp(-0.5 * (centres - 16.6) ** 2),
         entropy_hist_spoof=np.exp(-0.5 * (centres - 16) ** 2),
-        rate_distortion=np.abs(rng.normal([1, 0.5], [0.3, 0.15], (60, 2))), rd_is_bonafide=np.arange(60) % 2.0)
+        rate_distortion=np.abs(rng.normal([1, 0.5], [0.3, 0.15], (60, 2))),
+        rd_is_bonafide=np.arange(60) % 2.0,
+    )
 
 
 @pytest.fixture(autouse=True)
 def workbench(detector_folder, monkeypatch):
-    """The embedded default is the tiny detector; nothing is left over from another test; no warm-up in the background."""
+    """The embedded default is the tiny detector; nothing is left over from another test; no warm-up in the
+    background.
+    """
     from pages.parts import cache
 
     monkeypatch.setattr(models.registry, "DEFAULT_MODEL", str(detector_folder))
@@ -65,7 +73,11 @@ class Bench:
 
     def settle(self) -> Bench:
         for _ in range(100):
-            pending = [job for job in jobs._process._jobs.values() if not job.ended] if hasattr(jobs, "_process") else []
+            pending = (
+                [job for job in jobs._process._jobs.values() if not job.ended]
+                if hasattr(jobs, "_process")
+                else []
+            )
             if not pending:
                 break
             for job in pending:
@@ -79,7 +91,17 @@ class Bench:
         """Everything that can be read on the page and in the sidebar."""
         found = []
         for tree in (self.at.main, self.at.sidebar):
-            for kind in ("title", "subheader", "markdown", "caption", "info", "error", "warning", "text", "code"):
+            for kind in (
+                "title",
+                "subheader",
+                "markdown",
+                "caption",
+                "info",
+                "error",
+                "warning",
+                "text",
+                "code",
+            ):
                 found += [str(e.value) for e in getattr(tree, kind)]
             found += [e.proto.body for e in tree.get("html")]
             found += [e.proto.label for e in tree.get("button")]

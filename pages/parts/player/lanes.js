@@ -3,56 +3,11 @@
 const GUTTER = 64; // px left of the lanes, for value axes
 const MARGIN = 14; // px right of the lanes
 const TITLE = 19; // px above each lane for its name
-const AXIS = 24; // px below the lanes for the times
+const AXIS = 27; // px below the lanes for the times
 const HEIGHTS = { wave: 74, spectrum: 150, line: 92, image: 132, steps: 22 };
 
 /** A lane brings its own height only while its values are still being computed. */
 const laneHeight = (lane) => lane.height || HEIGHTS[lane.kind];
-
-/** Colours of the page's theme; the meaning colours are Okabe and Ito's and never change their meaning. */
-function readTheme(element) {
-  const style = getComputedStyle(element);
-  const value = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
-  const paper = toRgb(value("--st-background-color", "#ffffff"));
-  const dark = paper[0] * 0.3 + paper[1] * 0.59 + paper[2] * 0.11 < 128;
-  return {
-    dark, paper,
-    text: value("--st-text-color", dark ? "#fafafa" : "#31333f"),
-    ink: dark ? [236, 238, 243] : [16, 20, 34],
-    faint: dark ? "rgba(250,250,250,0.16)" : "rgba(49,51,63,0.14)",
-    soft: dark ? "rgba(250,250,250,0.66)" : "rgba(49,51,63,0.72)",
-    grey: dark ? "#a9adb8" : "#6b6f7a",
-    band: dark ? "rgba(170,175,190,0.24)" : "rgba(110,115,130,0.17)",
-    wave: dark ? "#b9bfcc" : "#4a5060",
-    font: value("--st-font", "sans-serif"),
-    blue: dark ? "#56b4e9" : "#0072b2",
-    vermilion: dark ? "#f0803c" : "#d55e00",
-    purple: dark ? "#dd9cc0" : "#a8508a",
-    select: "#f0e442",
-    selectEdge: dark ? "#f0e442" : "#9a8c00",
-    head: dark ? "#ffffff" : "#000000",
-  };
-}
-
-function toRgb(colour) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const context = canvas.getContext("2d");
-  context.fillStyle = colour;
-  context.fillRect(0, 0, 1, 1);
-  return Array.from(context.getImageData(0, 0, 1, 1).data).slice(0, 3);
-}
-
-/** Oblique hatching, the second sign of whatever vermilion says. */
-function hatch(context, colour, gap = 6) {
-  const tile = document.createElement("canvas");
-  tile.width = tile.height = gap;
-  const t = tile.getContext("2d");
-  t.strokeStyle = colour; t.lineWidth = 1;
-  t.beginPath(); t.moveTo(-1, gap + 1); t.lineTo(gap + 1, -1); t.moveTo(-1, 1); t.lineTo(1, -1);
-  t.moveTo(gap - 1, gap + 1); t.lineTo(gap + 1, gap - 1); t.stroke();
-  return context.createPattern(tile, "repeat");
-}
 
 /** Where each lane lies: [{lane, top, height}], top of the plot below its title. */
 function layout(lanes) {
@@ -142,7 +97,7 @@ class Painter {
     for (const hz of mel ? [500, 1000, 2000, 4000, 8000] : [0, 2000, 4000, 6000, 8000]) {
       this.text(String(hz / 1000), this.left - 6, clamp(y(hz), place.top + 6, place.top + place.height - 6), theme.soft, "right", 11);
     }
-    if (!bandwidth || bandwidth > 7900) return;
+    if (!bandwidth || bandwidth > 7750) return;
     c.strokeStyle = theme.dark ? "#ffffff" : "#000000"; c.setLineDash([7, 4]); c.lineWidth = 1;
     c.beginPath(); c.moveTo(this.left, y(bandwidth)); c.lineTo(this.right, y(bandwidth)); c.stroke();
     c.setLineDash([]);
@@ -297,9 +252,9 @@ class Painter {
     for (let i = Math.ceil(this.view.from / step - 1e-6); i * step <= this.view.to + 1e-9; i++) {
       const x = this.x(i * step);
       c.beginPath(); c.moveTo(x, top); c.lineTo(x, top + 5); c.stroke();
-      this.text(formatTick(i * step, step), clamp(x, this.left + 12, this.right - 16), top + 13, theme.soft, "center", 11);
+      this.text(formatTick(i * step, step), clamp(x, this.left + 12, this.right - 16), top + 18, theme.soft, "center", 11);
     }
-    this.text("m:ss", this.left - 8, top + 13, theme.soft, "right", 11);
+    this.text("m:ss", this.left - 8, top + 18, theme.soft, "right", 11);
   }
 }
 
@@ -332,19 +287,4 @@ function laneExtremes(lane, t0, t1) {
     if (b > high) high = b;
   }
   return [low, high];
-}
-
-/** The entropy map and its like: one hue, more ink for more. */
-function paintMap(lane, theme) {
-  const canvas = document.createElement("canvas");
-  canvas.width = lane.columns; canvas.height = lane.rows;
-  const context = canvas.getContext("2d"), image = context.createImageData(lane.columns, lane.rows);
-  const ink = theme.dark ? [246, 205, 228] : [88, 18, 66];
-  for (let i = 0; i < lane.rows * lane.columns; i++) {
-    const w = lane.pixels[i] / 255;
-    for (let k = 0; k < 3; k++) image.data[i * 4 + k] = theme.paper[k] + (ink[k] - theme.paper[k]) * w;
-    image.data[i * 4 + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-  return canvas;
 }

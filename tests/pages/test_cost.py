@@ -1,0 +1,69 @@
+"""What pages cost: nothing is computed twice, page changes are quick, payloads are bounded, caches never
+mix up.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from tests.factories import sound_bytes, voiced
+
+PAGES = ("intake", "finding", "frame_entropy")
+
+
+def test_nothing_is_computed_twice(bench, voice, monkeypatch):
+    import core.encode
+
+    runs, real = [], core.encode.encode
+    monkeypatch.setattr(core.encode, "encode", lambda *a, **k: (runs.append(1), real(*a, **k))[1])
+    bench.upload(("voice.wav", voice)).go("finding")
+    for page in (*PAGES, *PAGES):
+        bench.go(page)
+    bench.upload(("same under another name.wav", voice)).go("finding")
+    assert runs == [1]
+
+
+def test_changing_pages_on_a_computed_case_is_quick(bench, voice):
+    bench.upload(("voice.wav", voice))
+    for page in PAGES:
+        bench.go(page)
+    slowest = 0.0
+    for page in PAGES:
+        began = time.perf_counter()
+        bench.at.switch_page(f"pages/{page}.py").run()
+        slowest = max(slowest, time.perf_counter() - began)
+    assert slowest < 0.3 * 3, "300 ms on an idle machine"
+
+
+def test_switching_between_recordings_keeps_each_ones_own_sound(bench):
+    """Two recordings of one length that differ in the middle only: neither cache nor media file may mix them
+    up.
+    """
+    one = voiced(40.0, seed=5)
+    two = one.copy()
+    two[320_000:320_400] = 0.5
+    bench.upload(("one.wav", sound_bytes(one)), ("two.wav", sound_bytes(two))).settle()
+    seen = {}
+    for digest in bench.session.opened:
+        bench.at.sidebar.selectbox[0].set_value(digest).run()
+        data = bench.player()
+        assert data["id"] == digest
+        seen[digest] = (data["reels"][0]["url"], data["overview"]["image"])
+    assert len({url for url, _ in seen.values()}) == 2
+    assert len({image for _, image in seen.values()}) == 2
+
+
+def test_a_lane_of_an_hour_is_bounded():
+    import json
+
+    from pages.parts.player import image_lane, line_lane
+
+    frames = 180_000
+    line = line_lane("e", "E", np.random.default_rng(0).normal(size=frames), hop_s=0.02, start_s=0.01)
+    image = image_lane("m", "M", np.zeros((frames, 64), np.float16), hop_s=0.02, start_s=0.01)
+    assert len(json.dumps(line)) < 250_000 and len(json.dumps(image)) < 200_000
+    assert line["hop_s"] * (len(line["values"]) * 3 / 4 / 4) == pytest.approx(3600, rel=0.01)
+    assert image["hop_s"] * image["columns"] == pytest.approx(3600, rel=0.01)
