@@ -49,6 +49,23 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "software", "co
 _UNKNOWN_FRAMES = 1 << 60  # libsndfile's "length not known"
 
 
+class _Lenient:
+    """A stream for libsndfile: a seek out of bounds, as damaged headers ask for, stays where it is.
+
+    An exception inside its callbacks would be printed as a traceback and then lost.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return self._stream.tell()
+
+
 # wav, rf64, w64, flac, ogg, aiff, caf, au, mp3. libsndfile also takes rarities, some without a signature;
 # what only happens to look like one of them must not become a recording.
 _KNOWN_HEAD = re.compile(rb"RIF[FX]....WAVE|RF64|riff\x2e\x91\xcf\x11|fLaC|OggS|FORM....AIF[FC]|caff|\.snd"
@@ -64,7 +81,7 @@ def open_soundfile(stream: BinaryIO, limits: Limits) -> Opened:
         raise NotThisDecoder("no container that libsndfile should be trusted with")
     stream.seek(0)
     try:
-        sound = sf.SoundFile(stream)
+        sound = sf.SoundFile(_Lenient(stream))
     except (sf.SoundFileError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise NotThisDecoder(str(error)) from error
     if sound.subtype == "OPUS":
