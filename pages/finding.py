@@ -37,8 +37,11 @@ def main() -> None:
 
 def _waiting(found: Desk) -> None:
     """The skeleton: the recording can be heard and seen while the score is computed."""
-    lane = pending_lane("score", "Score over time") if found.job is not None and not found.job.ended else None
-    player(found.recording, found.opened, lanes=[lane] if lane else [])
+    running = found.job is not None and not found.job.ended
+    if running:
+        widgets.skeleton("The finding will be here.", 272)
+        st.subheader("Where in the recording")
+    player(found.recording, found.opened, lanes=[pending_lane("score", "Score over time")] if running else [])
 
 
 def _no_finding(found: Desk, done: Any) -> None:

@@ -143,10 +143,10 @@ def _refusals() -> None:
 def _recording(opened: Opened) -> None:
     job = start_reading(opened)
     if job is None:
-        widgets.empty(f"{opened.name} is no longer in memory; open the file again above.", page=None)
+        widgets.empty(f"{widgets.plain(opened.name)} is no longer in memory; open the file again above.", page=None)
         return
     if not job.wait(0.6):
-        st.subheader(opened.name)
+        st.subheader(widgets.plain(opened.name))
         progress.follow([progress.show(job, "Opening", key="read")])
         return
     if job.result is None:

@@ -65,10 +65,10 @@ def desk(title: str) -> Desk | None:
         return None
     job = start_reading(opened)
     if job is None:
-        widgets.empty(f"{opened.name} is no longer in memory; open the file again on the Intake page.")
+        widgets.empty(f"{widgets.plain(opened.name)} is no longer in memory; open the file again on the Intake page.")
         return None
     if not job.wait(0.6):
-        progress.follow([progress.show(job, f"Opening {opened.name}", key="read")])
+        progress.follow([progress.show(job, f"Opening {widgets.plain(opened.name)}", key="read")])
         return None
     if job.result is None:
         st.error(job.reason)

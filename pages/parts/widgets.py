@@ -172,6 +172,11 @@ def teach(means: str, doesnt: str, *, paper: str = "arXiv 2504.10819") -> None:
         st.markdown(f"**It means:** {means}\n\n**It doesn't mean:** {doesnt}\n\nMethod: {paper}.")
 
 
+def skeleton(words: str, height: int) -> None:
+    """Keeps the place of what is still being computed, so that nothing below it moves when it comes."""
+    st.html(f'<div class="ew-skeleton" style="height:{height}px">{escape(words)}</div>')
+
+
 def empty(words: str, page: str | None = "pages/intake.py", link: str = "Go to Intake") -> None:
     """An empty state: what to do next."""
     st.info(words)

@@ -67,3 +67,21 @@ def test_a_lane_of_an_hour_is_bounded():
     assert len(json.dumps(line)) < 250_000 and len(json.dumps(image)) < 200_000
     assert line["hop_s"] * (len(line["values"]) * 3 / 4 / 4) == pytest.approx(3600, rel=0.01)
     assert image["hop_s"] * image["columns"] == pytest.approx(3600, rel=0.01)
+
+
+def test_the_sound_of_a_long_recording_comes_in_reels_around_what_is_wanted():
+    from types import SimpleNamespace
+
+    from pages.parts import player
+    from pages.parts.cache import REEL
+    from pages.parts.state import Opened
+
+    recording = SimpleNamespace(samples=np.zeros(int(2.5 * REEL), np.float32))
+    spans = {}
+    for wanted in (0, REEL - 1, REEL, int(2.2 * REEL)):
+        reels = player._reels(recording, Opened("0" * 64, "long.wav", wanted=wanted))
+        assert any(r["start"] <= wanted < r["start"] + r["n"] for r in reels)
+        assert all(r["start"] % 160_000 == 0 for r in reels), "whole pieces, as the player fetches them"
+        spans[wanted] = [(r["start"], r["n"]) for r in reels]
+    assert spans[int(2.2 * REEL)] == [(2 * REEL, REEL // 2)]
+    assert spans[0] == [(0, REEL), (REEL, REEL)]

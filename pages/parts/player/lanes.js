@@ -219,8 +219,10 @@ class Painter {
       c.fillStyle = theme.grey;
       for (let i = first; i < last; i++) {
         if (lane.values[i] < 0.5) continue;
-        const x0 = this.x(lane.start_s + (i - 0.5) * lane.hop_s), x1 = this.x(lane.start_s + (i + 0.5) * lane.hop_s);
-        c.fillRect(x0, place.top + 5, Math.max(1, x1 - x0 + 0.4), place.height - 10);
+        const start = i;
+        while (i + 1 < last && lane.values[i + 1] >= 0.5) i++;
+        const x0 = this.x(lane.start_s + (start - 0.5) * lane.hop_s), x1 = this.x(lane.start_s + (i + 0.5) * lane.hop_s);
+        c.fillRect(x0, place.top + 5, Math.max(1, x1 - x0), place.height - 10);
       }
     });
     if (lane.side) this.text(lane.side, this.left - 6, place.top + place.height / 2, theme.soft, "right", 11);
