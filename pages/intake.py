@@ -143,7 +143,9 @@ def _refusals() -> None:
 def _recording(opened: Opened) -> None:
     job = start_reading(opened)
     if job is None:
-        widgets.empty(f"{widgets.plain(opened.name)} is no longer in memory; open the file again above.", page=None)
+        widgets.empty(
+            f"{widgets.plain(opened.name)} is no longer in memory; open the file again above.", page=None
+        )
         return
     if not job.wait(0.6):
         st.subheader(widgets.plain(opened.name))

@@ -85,9 +85,11 @@ def track_table(key: tuple, what: str, _track: Any) -> Any:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def error_rates(model: str) -> list[tuple[str, str, str]]:
-    """(measure, value, interval) from the model card; empty where the card is silent."""
+    """(what was measured, value, interval) from the model card; empty where the card is silent."""
+    from core import model_card
+    from models.registry import read_card
 
-    return []
+    return model_card.error_rates(read_card(model))
 
 
 def digest_of(source: bytes | memoryview | Path) -> str:

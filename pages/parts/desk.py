@@ -65,7 +65,9 @@ def desk(title: str) -> Desk | None:
         return None
     job = start_reading(opened)
     if job is None:
-        widgets.empty(f"{widgets.plain(opened.name)} is no longer in memory; open the file again on the Intake page.")
+        widgets.empty(
+            f"{widgets.plain(opened.name)} is no longer in memory; open the file again on the Intake page."
+        )
         return None
     if not job.wait(0.6):
         progress.follow([progress.show(job, f"Opening {widgets.plain(opened.name)}", key="read")])
