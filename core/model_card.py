@@ -1,7 +1,8 @@
 """Reading a model card for people: which error rates were measured, as rows of words.
 
-A card's ``metrics`` may be nested; a measurement is a number, or a mapping with ``value`` and, where it has one,
-an interval as ``low`` and ``high`` or ``interval``. What isn't there isn't made up: a silent card gives no rows.
+A card's ``metrics`` may be nested; a measurement is a number, or a mapping with ``value`` and, where it has
+one, an interval as ``low`` and ``high`` or ``interval``. What isn't there isn't made up: a silent card gives
+no rows.
 """
 
 from __future__ import annotations

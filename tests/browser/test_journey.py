@@ -139,7 +139,7 @@ def test_loop_zoom_and_mel_by_keyboard(page):
     assert "Selection 0:01.000 – 0:02.000" in page.locator(".player .chosen").inner_text()
     assert page.locator(".player .loop").get_attribute("aria-pressed") == "true"
     assert page.locator(".player .mel").get_attribute("aria-pressed") == "true"
-    assert page.locator(".player .scroll.off").count() == 0, "zoomed in"
+    page.locator(".player .scroll:not(.off)").wait_for()  # zoomed in
     page.keyboard.press("Space")
     page.wait_for_timeout(1_700)
     assert 1.0 <= time_of(page) <= 2.0, "the loop never leaves the selection"
@@ -178,3 +178,16 @@ def test_the_addresses_of_pages_open_the_whole_app(page, app_url):
     page.goto(f"{app_url}/findings")
     page.get_by_role("heading", name="Finding").wait_for()
     page.get_by_text("Under examination").wait_for()
+
+
+def test_an_example_opens_with_one_click_and_says_what_to_notice(page):
+    opens = page.get_by_role("button", name="Open", exact=True)
+    page.get_by_text("Bundled examples", exact=True).wait_for()
+    opens.first.click()
+    page.locator(".stage").wait_for()
+    page.get_by_text("To notice:").wait_for()
+    visit(page, "Finding")
+    settled(page)
+    page.locator(".player .play").click()
+    page.wait_for_timeout(800)
+    assert time_of(page) > 0.2

@@ -5,6 +5,7 @@ mix up.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.factories import sound_bytes, voiced
 
 PAGES = ("intake", "finding", "frame_entropy")
+ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_is_computed_twice(bench, voice, monkeypatch):
@@ -85,3 +87,19 @@ def test_the_sound_of_a_long_recording_comes_in_reels_around_what_is_wanted():
         spans[wanted] = [(r["start"], r["n"]) for r in reels]
     assert spans[int(2.2 * REEL)] == [(2 * REEL, REEL // 2)]
     assert spans[0] == [(0, REEL), (REEL, REEL)]
+
+
+def test_the_first_page_needs_no_heavy_library():
+    """Torch and its like are loaded in the background after the first page, never for it."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pages.parts import cache; cache.warm_up = lambda: None\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "at = AppTest.from_file('app.py', default_timeout=60).run()\n"
+        "assert not at.exception and at.title[0].value == 'Intake'\n"
+        "print([name for name in ('torch', 'transformers', 'librosa') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr[-2000:]
