@@ -81,8 +81,8 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def interval_text(finding: Any) -> str:
-    """``−1.6 [−2.1, −1.0]``"""
-    return f"{finding.llr_log10:.1f} [{finding.llr_low:.1f}, {finding.llr_high:.1f}]".replace("-", "−")
+    """``−1.62 [−2.10, −1.04]``"""
+    return f"{finding.llr_log10:.2f} [{finding.llr_low:.2f}, {finding.llr_high:.2f}]".replace("-", "−")
 
 
 def side_sign(direction: str | None) -> str:

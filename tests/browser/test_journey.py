@@ -51,12 +51,12 @@ def test_from_a_recording_to_a_finding(page):
     upload(page, "voice.wav", sound_bytes(voiced(6.0, seed=1)))
     visit(page, "Finding")
     settled(page)
-    assert page.get_by_text(re.compile("The examined speech is .* probable")).count() == 1
+    page.get_by_text(re.compile("The examined speech is .* probable")).wait_for()
     _play(page)
     _seek_and_select(page)
     visit(page, "Frame entropy")
     assert re.match(r"Selection 0:02\.[34]", page.locator(".player .chosen").inner_text()), "it goes along"
-    assert page.get_by_text("as selected in the player").count() == 1
+    page.get_by_text("as selected in the player").wait_for()
     _click_a_frame(page)
     _play_a_lead(page)
 
@@ -121,7 +121,7 @@ def test_an_m4a_is_taken_in_and_a_bad_file_beside_it_explained(page):
         ]
     )
     page.get_by_role("heading", name="call.m4a").wait_for()
-    assert page.get_by_text(re.compile(r"bad.wav: The file isn't audio")).count() == 1
+    page.get_by_text(re.compile(r"bad.wav: The file isn't audio")).wait_for()
     page.get_by_text(re.compile("aac", re.I)).first.wait_for()
     visit(page, "Finding")
     settled(page)
@@ -145,7 +145,7 @@ def test_loop_zoom_and_mel_by_keyboard(page):
     assert 1.0 <= time_of(page) <= 2.0, "the loop never leaves the selection"
     page.keyboard.press("Space")
     page.keyboard.press("Escape")
-    assert "Drag to select" in page.locator(".player .chosen").inner_text()
+    page.get_by_text("Drag to select").wait_for()
     assert stage.get_attribute("role") == "slider" and "sample" in stage.get_attribute("aria-valuetext")
 
 
