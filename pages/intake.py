@@ -101,9 +101,10 @@ def _examples() -> None:
     with st.expander("Bundled examples", expanded=session().recording is None):
         for row in range(0, len(known), 3):
             for column, entry in zip(st.columns(3, gap="medium"), known[row : row + 3], strict=False):
-                with column.container(border=True, height="stretch"):
-                    st.markdown(f"**{entry['title']}**")
-                    st.caption(entry["what_to_notice"])
+                with column.container(border=True, height="stretch", vertical_alignment="distribute"):
+                    with st.container():
+                        st.markdown(f"**{widgets.plain(entry['title'])}**")
+                        st.caption(widgets.plain(entry["what_to_notice"]))
                     st.button("Open", key=f"example-{entry['id']}", on_click=_open_example, args=(entry,))
 
 
