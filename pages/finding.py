@@ -129,7 +129,7 @@ def _where(found: Desk, done: Any) -> None:
         above="bona fide ↑",
         below="spoof ↓",
         short="score",
-        note="marked: regions that drive the finding",
+        note="marked: regions that drive the finding" if regions else "",
     )
     spans = [Span(r.start_s, r.stop_s, "spoof", "score") for r in regions]
     player(found.recording, found.opened, lanes=[lane], spans=spans)
@@ -137,7 +137,7 @@ def _where(found: Desk, done: Any) -> None:
         found,
         [_segment(r, score.unit) for r in regions],
         key="regions",
-        empty=("No stretch stands out: the score drifts on one side without a region that drives it."),
+        empty=("No stretch of 0.2 s or more leans to synthesis or conversion."),
     )
     with st.expander("The score over time as a figure, its data, and what it means"):
         figure = cache.figure(

@@ -125,7 +125,7 @@ def _bench(found: Desk, entropy: Any, reference: Any) -> None:
             short="H",
             band=band,
             colour="purple",
-            note="grey band: 5–95 % of bona fide frames; marked: leads",
+            note="grey band: 5–95 % of bona fide frames" + ("; marked: leads" if entropy.low_runs else ""),
         )
         ordered = entropy.entropy_map[:, order.astype(int)]
         image = image_lane(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.audio import safe_name
 from core.frames import format_time
 from pages.parts import cache, progress, widgets
 from pages.parts.desk import Desk, plain_player, start_reading
@@ -82,7 +83,7 @@ def _take_in(upload: str, name: str, file) -> None:
     digest = cache.digest_of(body)
     job = cache.read(digest, name, body)
     now.seen[upload] = digest
-    opened = Opened(digest, name)
+    opened = Opened(digest, safe_name(name))
     now.open(opened)
     if not job.wait(2.0):
         return  # a long one: its progress is shown below
@@ -90,7 +91,6 @@ def _take_in(upload: str, name: str, file) -> None:
         now.refused[upload] = (name, job.reason)
         now.close(digest)
         return
-    now.opened[digest].name = job.result[0].name
     cache.examine(job.result[0], device=now.device)
 
 
@@ -156,6 +156,7 @@ def _recording(opened: Opened) -> None:
         st.error(f"{widgets.plain(opened.name)}: {job.reason}")
         return
     recording, quality = job.result
+    recording = cache.under_name(recording, opened.name)
     examination = cache.examining(opened.digest, device=session().device)
     if examination is None:
         examination = cache.examine(recording, device=session().device)

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,16 @@ def read(digest: str, name: str, source: bytes | Path) -> Job:
         return recording, measure_quality(recording)
 
     return jobs.submit(("read", digest), work, lane="quick", weigh=lambda result: _weight(result[0].samples))
+
+
+def under_name(found: Any, name: str) -> Any:
+    """A recording, or an examination of one, under the name that this session knows the bytes by.
+
+    Results are shared by everyone who has the same bytes; what somebody else called the file is not.
+    """
+    if hasattr(found, "recording"):
+        return replace(found, recording=under_name(found.recording, name))
+    return found if found.name == name else replace(found, name=name)
 
 
 def reading(digest: str) -> Job | None:

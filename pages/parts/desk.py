@@ -36,7 +36,12 @@ class Desk:
     def key(self) -> tuple:
         """What a figure of this examination depends on."""
         done = self.examination
-        return (self.opened.digest, getattr(done, "weights_sha256", ""), getattr(done, "version", ""))
+        return (
+            self.opened.digest,
+            self.opened.name,
+            getattr(done, "weights_sha256", ""),
+            getattr(done, "version", ""),
+        )
 
     @property
     def provenance(self) -> str:
@@ -77,7 +82,7 @@ def desk(title: str) -> Desk | None:
         st.page_link("pages/intake.py", label="Open another recording")
         return None
     recording, quality = job.result
-    found = Desk(opened, recording, quality)
+    found = Desk(opened, cache.under_name(recording, opened.name), quality)
     _examine(found)
     return found
 
@@ -101,7 +106,7 @@ def _examine(found: Desk) -> None:
     job.wait(0.05)
     found.job = job
     if job.result is not None:
-        found.examination = job.result
+        found.examination = cache.under_name(job.result, found.opened.name)
 
 
 def examination_place(found: Desk) -> None:

@@ -64,7 +64,7 @@ def _identity(opened: Opened) -> None:
         return
     recording, quality = job.result
     st.html(
-        f'<div class="ew-name">{escape(recording.name)}</div>'
+        f'<div class="ew-name">{escape(opened.name)}</div>'
         f'<div class="ew-soft">{format_time(recording.duration_s)} · sha256 '
         f'<span class="ew-mono">{opened.digest[:12]}</span></div>{lights(quality.checks)}'
     )

@@ -58,6 +58,18 @@ def test_switching_between_recordings_keeps_each_ones_own_sound(bench):
     assert len({image for _, image in seen.values()}) == 2
 
 
+def test_what_somebody_else_called_the_same_bytes_is_never_shown(bench, voice):
+    import json
+
+    bench.upload(("client secret.wav", voice)).go("finding")
+    other = type(bench)()
+    other.upload(("exhibit 7.wav", voice))
+    for page in PAGES:
+        other.go(page)
+        assert "exhibit 7.wav" in other.words() and "client secret" not in other.words()
+        assert "client secret" not in json.dumps(other.charts())
+
+
 def test_a_lane_of_an_hour_is_bounded():
     import json
 

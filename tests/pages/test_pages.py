@@ -66,7 +66,9 @@ def test_finding_says_the_sentence_first_then_shows_and_explains(bench, voice):
     bench.upload(("voice.wav", voice)).go("finding")
     words = bench.words()
     assert re.search(r'role="status"><p>The examined speech is .* probable', words)
-    assert re.search(r"[◆●■] log10 LR = −?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", words) and "ENFSI 2015" in words
+    assert (
+        re.search(r"[◆●■] log10 LR = −?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", words) and "ENFSI 2015" in words
+    )
     assert {lane["id"] for lane in bench.player()["lanes"]} == {"score"}
     assert bench.player()["lanes"][0]["diverging"] is True
     assert "python -m core examine voice.wav" in words

@@ -166,36 +166,44 @@ class Painter {
       }
       c.globalAlpha = 1;
     }
-    const stride = Math.max(1, Math.floor(per));
     c.beginPath();
     let pen = false;
-    for (let i = first; i < last; i += stride) {
-      let sum = 0, n = 0;
-      for (let k = i; k < Math.min(last, i + stride); k++) if (!Number.isNaN(lane.values[k])) { sum += lane.values[k]; n++; }
-      if (!n) { pen = false; continue; }
-      const px = this.x(lane.start_s + (i + (stride - 1) / 2) * lane.hop_s), py = y(sum / n);
-      if (pen) c.lineTo(px, py); else c.moveTo(px, py);
+    for (const [t, v] of this.means(lane)) {
+      if (Number.isNaN(v)) { pen = false; continue; }
+      if (pen) c.lineTo(this.x(t), y(v)); else c.moveTo(this.x(t), y(v));
       pen = true;
     }
     c.stroke();
   }
 
+  /** Mean of each `stride` values in sight as [[seconds, mean or NaN], ...]. */
+  means(lane) {
+    const [first, last] = this.inSight(lane), stride = Math.max(1, Math.floor((last - first) / (this.right - this.left)));
+    const out = [];
+    for (let i = first; i < last; i += stride) {
+      let sum = 0, n = 0;
+      for (let k = i; k < Math.min(last, i + stride); k++) if (!Number.isNaN(lane.values[k])) { sum += lane.values[k]; n++; }
+      out.push([lane.start_s + (i + (stride - 1) / 2) * lane.hop_s, n ? sum / n : NaN]);
+    }
+    return out;
+  }
+
+  /** Area above zero in blue, below zero in hatched vermilion. */
   fillDiverging(lane, y) {
-    const { c, theme } = this, [first, last] = this.inSight(lane), zero = y(0);
-    const stride = Math.max(1, Math.floor((last - first) / (this.right - this.left)));
-    const patterns = { up: theme.blue, down: hatch(c, theme.vermilion) };
-    for (const side of ["up", "down"]) {
-      for (let i = first; i < last; i += stride) {
-        let sum = 0, n = 0;
-        for (let k = i; k < Math.min(last, i + stride); k++) if (!Number.isNaN(lane.values[k])) { sum += lane.values[k]; n++; }
-        const v = n ? sum / n : 0;
-        if (side === "up" ? v <= 0 : v >= 0) continue;
-        const x0 = this.x(lane.start_s + (i - 0.5) * lane.hop_s), x1 = this.x(lane.start_s + (i + stride - 0.5) * lane.hop_s);
-        c.globalAlpha = side === "up" ? 0.4 : 0.25;
-        c.fillStyle = side === "up" ? theme.blue : theme.vermilion;
-        c.fillRect(x0, Math.min(zero, y(v)), x1 - x0 + 0.4, Math.abs(y(v) - zero));
-        if (side === "down") { c.globalAlpha = 0.9; c.fillStyle = patterns.down; c.fillRect(x0, zero, x1 - x0 + 0.4, y(v) - zero); }
+    const { c, theme } = this, zero = y(0), points = this.means(lane);
+    for (const [sign, fills] of [[1, [[theme.blue, 0.42]]], [-1, [[theme.vermilion, 0.25], [hatch(c, theme.vermilion), 0.9]]]]) {
+      c.beginPath();
+      let before = null;
+      for (const [t, v] of points) {
+        const x = this.x(t), keep = Number.isNaN(v) ? 0 : sign * Math.max(0, sign * v);
+        if (before === null) c.moveTo(x, zero);
+        else if (before.v * v < 0) c.lineTo(before.x + ((x - before.x) * before.v) / (before.v - v), zero);
+        c.lineTo(x, y(keep));
+        before = { x, v };
       }
+      if (before) c.lineTo(before.x, zero);
+      c.closePath();
+      for (const [fill, alpha] of fills) { c.globalAlpha = alpha; c.fillStyle = fill; c.fill(); }
     }
     c.globalAlpha = 1;
     c.strokeStyle = theme.soft; c.lineWidth = 1;
