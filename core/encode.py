@@ -141,7 +141,8 @@ def encode(recording: Recording, detector: Detector, *, adapters: bool = True,
     windows = plan_windows(len(recording.samples))
     frames = tuple(encoder.n_frames(window.n_samples) for window in windows)
     if not windows or min(frames) < 1:
-        raise UnreadableAudio("The recording is too short for the detector; use a longer one.", code="too-short")
+        raise UnreadableAudio("The recording is too short for the detector; use a longer one.",
+                              code="too-short")
     per_frame = encoder.n_layers * encoder.n_features
     encoding = Encoding(recording.sha256, detector.name, adapters, windows, encoder.hop_s, encoder.start_s,
                         encoder.n_layers, encoder.n_features, frames, batch,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -132,6 +132,13 @@ def _valid_samples(mask: torch.Tensor, wav: torch.Tensor) -> list[int]:
     if not torch.equal(mask, torch.arange(mask.shape[1], device=mask.device)[None] < counts[:, None]):
         raise ValueError("Only padding at the end of a row can be masked.")
     return counts.tolist()
+
+
+def prime_tables(front_end: Callable[[torch.Tensor], Any]) -> None:
+    """Let a front end build its cached tables (window, filters) outside inference mode: a table made inside
+    it could never again take part in a gradient."""
+    with torch.inference_mode(False), torch.no_grad():
+        front_end(torch.zeros(1, 1_600))
 
 
 def frame_mask(lengths: torch.Tensor, n_frames: int) -> torch.Tensor:

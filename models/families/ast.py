@@ -40,6 +40,7 @@ def kaldi_mel(hz: np.ndarray | float) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)  # a cached inference tensor could never take part in a gradient
 def kaldi_filters(n_bands: int) -> torch.Tensor:
     """Triangles in mel between 20 Hz and 8 kHz, without area normalisation. Returns (257, n_bands)
     float32."""

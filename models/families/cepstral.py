@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.encoder import FrameEncoder, frame_mask
+from models.encoder import FrameEncoder, frame_mask, prime_tables
 from models.frontend import lfcc, whisper_log_mel
 
 HOP = 320  # samples: 10 ms spectral frames, halved by the first convolution
@@ -51,6 +51,7 @@ class CepstralFrames(FrameEncoder):
         width, dilations = c["width"], tuple(c["dilations"])
         self.n_layers, self.n_features = 1 + len(dilations), width
         self.hop, self.start_s = HOP, 0.0
+        prime_tables(self.features)
         self.standardise = nn.BatchNorm1d(self.n_channels(), affine=False)
         self.embed = nn.Conv1d(self.n_channels(), width, 5, stride=2, padding=2)
         self.embed_norm = nn.LayerNorm(width)

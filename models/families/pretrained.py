@@ -87,8 +87,8 @@ def weight_files(source: Path) -> list[Path]:
     if files:
         return files
     if any(source.glob("*.bin")) or any(source.glob("*.pt")) or any(source.glob("*.pth")):
-        raise EncoderUnavailable(f"{source.name} has its weights only in a pickled file, which can run code and "
-                                 "is not opened; convert it to safetensors or use a revision that has them.")
+        raise EncoderUnavailable(f"{source.name} has its weights only in a pickled file, which can run code "
+                                 "and is not opened; convert it to safetensors or take another revision.")
     raise EncoderUnavailable(f"{source.name} has no safetensors weights; give a complete model folder.")
 
 
@@ -135,7 +135,8 @@ def portable_config(config: Any) -> dict[str, Any]:
 def read_normalise(folder: Path) -> bool | None:
     """Whether the model wants inputs of zero mean and unit variance; None where its folder doesn't say."""
     try:
-        return json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8")).get("do_normalize")
+        text = (folder / "preprocessor_config.json").read_text(encoding="utf-8")
+        return json.loads(text).get("do_normalize")
     except (OSError, ValueError, AttributeError):
         return None
 

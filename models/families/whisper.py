@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.encoder import EncoderUnavailable, FrameEncoder, frame_mask
+from models.encoder import EncoderUnavailable, FrameEncoder, frame_mask, prime_tables
 from models.families.pretrained import check_keep_layers, read_config, read_tensors
 from models.frontend import whisper_log_mel
 
@@ -90,6 +90,7 @@ class WhisperFrames(FrameEncoder):
         width = c["d_model"]
         self.n_layers, self.n_features = c["keep_layers"] + 1, width
         self.hop, self.start_s = HOP, 0.0
+        prime_tables(whisper_log_mel)
         self.conv1 = nn.Conv1d(c["num_mel_bins"], width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(c["max_positions"], width)
