@@ -122,7 +122,7 @@ def test_an_m4a_is_taken_in_and_a_bad_file_beside_it_explained(page):
     )
     page.get_by_role("heading", name="call.m4a").wait_for()
     page.get_by_text(re.compile(r"bad.wav: The file isn't audio")).wait_for()
-    page.get_by_text(re.compile("aac", re.I)).first.wait_for()
+    page.locator(".ew-facts").get_by_text(re.compile("aac", re.I)).first.wait_for()
     visit(page, "Finding")
     settled(page)
 

@@ -112,7 +112,7 @@ class Painter {
   line(place) {
     const { c, theme } = this, { lane } = place, { low, high } = lane;
     const y = (v) => place.top + 3 + (1 - (v - low) / (high - low)) * (place.height - 6);
-    const step = niceValueStep(high - low, 3);
+    const step = niceValueStep(high - low, 4);
     this.clip(place, () => {
       if (lane.band) {
         c.fillStyle = theme.band;
