@@ -25,14 +25,14 @@ def timeline_of(encoding: Encoding, detector: Detector) -> Timeline:
     return Timeline.plan(encoding.windows, counts, float(encoding.hop_s))
 
 
-def mel_target(recording: Recording, windows: list, rebuilt: torch.Tensor) -> torch.Tensor:
-    """Log-mel of windows of equal length at the frames of `rebuilt` [B, T, 80], on its device."""
+def mel_target(recording: Recording, windows: list, rebuilt: torch.Tensor, detector: Detector) -> torch.Tensor:
+    """The detector's log-mel (band guard included) of windows of equal length at the frames of `rebuilt` [B, T, 80], on its device."""
     import torch
 
-    from models.frontend import mel_at_encoder_rate, whisper_log_mel
+    from models.frontend import mel_at_encoder_rate
 
     wav = torch.from_numpy(np.stack([np.array(recording.samples[w.start : w.stop]) for w in windows]))
-    mel = whisper_log_mel(wav.to(rebuilt.device))  # (B, 80, N // 160)
+    mel = detector.network.features(wav.to(rebuilt.device))  # (B, 80, N // 160)
     frames = rebuilt.shape[1]
     target = mel.transpose(1, 2) if frames > mel.shape[-1] // 2 else mel_at_encoder_rate(mel)  # (B, T', 80)
     if target.shape[1] < frames:  # a frame at the very end that the mel does not reach
@@ -58,7 +58,7 @@ def reconstruct(
             with detector.lock:
                 states = encoding.batch(i, i + 1).to(detector.device).float()
                 out = detector.network.reconstruct(detector.network.posterior(states)[0])
-            target = mel_target(recording, [encoding.windows[i]], out)
+            target = mel_target(recording, [encoding.windows[i]], out, detector)
             timeline.put(rebuilt, i, out[0].float().cpu().numpy())
             timeline.put(mel, i, target[0].float().cpu().numpy())
     first, last = (round((t - encoding.start_s) / encoding.hop_s) for t in (t0, t1))

@@ -206,7 +206,7 @@ class _Reader:
             out = network.analyse(states.to(device).float())
             rebuilt = network.reconstruct(out.mu)  # (B, T, 80)
         bits = out.entropy / LN2  # (B, T, D)
-        target = mel_target(self.recording, [self.encoding.windows[i] for i in indices], rebuilt)
+        target = mel_target(self.recording, [self.encoding.windows[i] for i in indices], rebuilt, self.detector)
         curves = torch.stack(
             [
                 bits.sum(-1),

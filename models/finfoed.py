@@ -39,10 +39,11 @@ class FInfoEDConfig:
 
     family: str = "whisper"  # encoder family, see models.encoder
     encoder: dict = field(default_factory=dict)  # the family's own configuration
-    adapter_rank: int = 64  # r; 0 leaves the adapters out
-    latent: int = 64  # D, dimensions of the bottleneck
-    hidden: int = 256  # width of the bottleneck's encoder and of the mel decoder
-    channels: int = 96  # width of the classifier's convolutions
+    guard_bands: int = 3  # top mel bands (above 7.2 kHz) that are overwritten by the band below them, see guard()
+    adapter_rank: int = 32  # r; 0 leaves the adapters out
+    latent: int = 32  # D, dimensions of the bottleneck
+    hidden: int = 128  # width of the mel decoder
+    channels: int = 48  # width of the frame head's convolutions
     head: str = "entropy"  # what the classifier sees: "entropy" (the method), "mu" or "mean" (ablations)
     dropout: float = 0.1
 
@@ -69,6 +70,17 @@ def kl_to_standard_normal(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tenso
     return -0.5 * (logvar + 1.0 - mu.square() - logvar.exp())
 
 
+def guard(mel: torch.Tensor, bands: int) -> torch.Tensor:
+    """Overwrite the top ``bands`` mel bands with the one below: (B, C, S) -> (B, C, S).
+
+    Above 7.2 kHz a 16 kHz file tells mostly which rate it was converted from, and in corpora that differs between
+    the classes. A detector that hears it looks better than it is.
+    """
+    if not bands:
+        return mel
+    return torch.cat([mel[:, :-bands], mel[:, -bands - 1 : -bands].expand(-1, bands, -1)], dim=1)
+
+
 class LayerMix(nn.Module):
     """Standardise every layer with fixed corpus statistics, then mix them with softmax weights."""
 
@@ -92,18 +104,19 @@ class LayerMix(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Frame posterior N(mu_t, sigma_t^2) from the mixed states and their nearest neighbours in time."""
+    """Frame posterior N(mu_t, sigma_t^2), linear in the mixed states of a frame and its two neighbours.
 
-    def __init__(self, n_features: int, hidden: int, latent: int, dropout: float) -> None:
+    Linear on purpose: with few sources to learn from, a wider encoder here learns the sources.
+    """
+
+    def __init__(self, n_features: int, latent: int, dropout: float) -> None:
         super().__init__()
-        self.input = nn.Conv1d(n_features, hidden, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Conv1d(hidden, 2 * latent, 1)
+        self.output = nn.Conv1d(n_features, 2 * latent, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T, F) -> mu, log sigma^2, each (B, T, D)."""
-        hidden = self.dropout(F.gelu(self.input(x.transpose(1, 2))))  # (B, hidden, T)
-        mu, logvar = self.output(hidden).transpose(1, 2).chunk(2, dim=-1)  # (B, T, D) each
+        mu, logvar = self.output(self.dropout(x).transpose(1, 2)).transpose(1, 2).chunk(2, dim=-1)  # (B, T, D) each
         return mu, logvar.clamp(*LOG_VARIANCE_RANGE)
 
 
@@ -123,33 +136,26 @@ class MelDecoder(nn.Module):
 class EntropyClassifier(nn.Module):
     """Frame logits and a clip logit from a map over time, and from nothing else.
 
-    The clip logit is read off moments over time: mean and deviation of the map, deviation of its first and second
-    differences (how entropy moves), and attentive statistics of the convolved map (Okabe et al. 2018).
+    The frame logits come from two convolutions (five and five frames). The clip logit is linear in moments over time:
+    mean and deviation of the map, and deviation of its first and second differences (how entropy moves).
     """
 
-    def __init__(self, latent: int, channels: int, dropout: float) -> None:
+    def __init__(self, width: int, channels: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(latent)
+        self.norm = nn.BatchNorm1d(width)
         self.convolutions = nn.Sequential(
-            nn.Conv1d(latent, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout),
-            nn.Conv1d(channels, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout),
-            nn.Conv1d(channels, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU())
-        self.attention = nn.Sequential(nn.Conv1d(channels, 64, 1), nn.Tanh(), nn.Conv1d(64, channels, 1))
+            nn.Conv1d(width, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout),
+            nn.Conv1d(channels, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout))
         self.frame = nn.Conv1d(channels, 1, 1)
-        self.moments_norm = nn.BatchNorm1d(4 * latent + 2 * channels)
-        self.moments_dropout = nn.Dropout(2.0 * dropout)
-        self.clip = nn.Linear(4 * latent + 2 * channels, 1)
+        self.moments_norm = nn.BatchNorm1d(4 * width)
+        self.moments_dropout = nn.Dropout(min(0.5, 3.0 * dropout))
+        self.clip = nn.Linear(4 * width, 1)
 
     def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T, D) -> frame logits (B, T), clip logit (B,)."""
         x = self.norm(maps.transpose(1, 2))  # (B, D, T)
-        c = self.convolutions(x)  # (B, C, T)
-        weights = self.attention(c).softmax(-1)  # (B, C, T)
-        mean = (weights * c).sum(-1)  # (B, C)
-        deviation = ((weights * c.square()).sum(-1) - mean.square()).clamp_min(1e-5).sqrt()  # (B, C)
-        moments = torch.cat([time_moments(x), mean, deviation], dim=1)  # (B, 4D + 2C)
-        clip = self.clip(self.moments_dropout(self.moments_norm(moments))).squeeze(-1)  # (B,)
-        return self.frame(c).squeeze(1), clip
+        clip = self.clip(self.moments_dropout(self.moments_norm(time_moments(x)))).squeeze(-1)  # (B,)
+        return self.frame(self.convolutions(x)).squeeze(1), clip
 
 
 def time_moments(x: torch.Tensor) -> torch.Tensor:
@@ -177,7 +183,7 @@ class FInfoED(nn.Module):
         n_layers, n_features = self.encoder.n_layers, self.encoder.n_features
         self.adapters = AdapterStack(self.encoder, n_features, config.adapter_rank) if config.adapter_rank else None
         self.mix = LayerMix(n_layers, n_features)
-        self.bottleneck = Bottleneck(n_features, config.hidden, config.latent, config.dropout)
+        self.bottleneck = Bottleneck(n_features, config.latent, config.dropout)
         self.decoder = MelDecoder(config.latent, config.hidden)
         width = n_features if config.head == "mean" else config.latent
         self.classifier = EntropyClassifier(width, config.channels, config.dropout)
@@ -187,18 +193,26 @@ class FInfoED(nn.Module):
         """A random debug instance for tests: never shipped, never shown as a detector."""
         generator_state = torch.random.get_rng_state()
         torch.manual_seed(seed)
-        config = FInfoEDConfig(family=family, encoder=tiny_config(family), adapter_rank=4, latent=8, hidden=16,
-                               channels=12)
+        config = FInfoEDConfig(family=family, encoder=tiny_config(family), guard_bands=3 if family == "whisper" else 0,
+                               adapter_rank=4, latent=8, hidden=16, channels=12)
         model = cls(config).eval()
         torch.random.set_rng_state(generator_state)
         return model
 
     def encode(self, wav: torch.Tensor, adapters: bool = True) -> torch.Tensor:
         """wav (B, N) at 16 kHz -> hidden states (B, L, T, F). Hold the model's lock when threads share it."""
+        return self.encode_features(self.features(wav), adapters)
+
+    def features(self, wav: torch.Tensor) -> torch.Tensor:
+        """wav (B, N) -> the encoder's front end, guarded: what the detector hears, (B, C, S)."""
+        return guard(self.encoder.features(wav), self.config.guard_bands)
+
+    def encode_features(self, features: torch.Tensor, adapters: bool = True) -> torch.Tensor:
+        """Features (B, C, S) -> hidden states (B, L, T, F)."""
         if self.adapters is None:
-            return self.encoder(wav)
+            return self.encoder.forward_features(features)
         with self.adapters.switched(adapters):
-            return self.encoder(wav)
+            return self.encoder.forward_features(features)
 
     def posterior(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Hidden states (B, L, T, F) -> mu (B, T, D), log sigma^2 (B, T, D), mixed states (B, T, F)."""

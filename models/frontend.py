@@ -61,6 +61,7 @@ def triangular_filters(centres_hz: np.ndarray, n_fft: int = N_FFT, *, area: bool
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def mel_filters(n_mels: int = N_MELS, n_fft: int = N_FFT) -> torch.Tensor:
     """Slaney mel filter bank, 0-8 kHz. Returns (n_mels, n_fft // 2 + 1) float32."""
     corners = mel_to_hz(np.linspace(hz_to_mel(0.0), hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
@@ -68,6 +69,7 @@ def mel_filters(n_mels: int = N_MELS, n_fft: int = N_FFT) -> torch.Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def linear_filters(n_filters: int = 40, n_fft: int = N_FFT) -> torch.Tensor:
     """Equally spaced triangles, 0-8 kHz. Returns (n_filters, n_fft // 2 + 1) float32."""
     corners = np.linspace(0.0, SAMPLE_RATE / 2, n_filters + 2)
@@ -75,6 +77,7 @@ def linear_filters(n_filters: int = 40, n_fft: int = N_FFT) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _window(n_fft: int) -> torch.Tensor:
     return torch.hann_window(n_fft, periodic=True)
 
@@ -108,6 +111,7 @@ def mel_at_encoder_rate(mel: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _dct(n_out: int, n_in: int) -> torch.Tensor:
     """Orthonormal DCT-II as a matrix (n_out, n_in), equal to ``scipy.fft.dct(norm='ortho')``."""
     n = np.arange(n_in)

@@ -32,7 +32,7 @@ from safetensors.numpy import load_file
 from models.finfoed import FInfoED, load_finfoed
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "finfoed-whisper-base"
+DEFAULT_MODEL = "finfoed-whisper-tiny"
 PARTS = ("model", "calibration", "reference")
 NAME = re.compile(r"\w[\w.-]*")
 DEVICES = ("auto", "cpu", "cuda", "mps")

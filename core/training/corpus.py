@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import EarwitnessError
 from core.training import augment, copies
 
 SAMPLE_RATE = 16_000
@@ -41,7 +42,7 @@ FOLDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-class CorpusError(Exception):
+class CorpusError(EarwitnessError):
     """The corpus folder cannot be used as it is; the message names the file and what is wrong with it."""
 
 

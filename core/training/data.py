@@ -36,12 +36,12 @@ class Batch:
 class SamplerOptions:
     """What a draw may do; the ablations switch parts of it off."""
 
-    batch: int = 32
+    batch: int = 16
     seconds: tuple[float, ...] = (2.0, 3.0, 4.0)
-    clean_share: float = 0.25  # probability of the undegraded view
+    clean_share: float = 0.6  # probability of the undegraded view
     degrade: bool = True
     use_copies: bool = True  # as whole clips and as donors of hybrids
-    copy_share: float = 0.2  # of the spoof draws
+    copy_share: float = 0.1  # of the spoof draws
     hybrid_share: float = 0.2  # of the batch
     control_share: float = 0.06  # of the batch: real speech spliced with real speech
 

@@ -26,14 +26,15 @@ from models.finfoed import FInfoED, FInfoEDConfig
 class Recipe:
     """A training run, complete but for the data."""
 
-    adapter_rank: int = 64
-    latent: int = 64
-    hidden: int = 256
-    channels: int = 96
+    adapter_rank: int = 32
+    latent: int = 32
+    hidden: int = 128
+    channels: int = 48
     head: str = "entropy"
     dropout: float = 0.1
+    guard_bands: int = 3
     fine_tune: bool = False  # train the encoder itself instead of adapters (ablation)
-    steps: int = 600
+    steps: int = 300
     head_rate: float = 1e-3
     adapter_rate: float = 3e-4
     weight_decay: float = 0.02
@@ -48,7 +49,7 @@ def new_model(encoder: FrameEncoder, family: str, encoder_config: dict, recipe: 
     torch.manual_seed(seed)
     config = FInfoEDConfig(family=family, encoder=encoder_config, adapter_rank=recipe.adapter_rank,
                            latent=recipe.latent, hidden=recipe.hidden, channels=recipe.channels, head=recipe.head,
-                           dropout=recipe.dropout)
+                           dropout=recipe.dropout, guard_bands=recipe.guard_bands)
     return FInfoED(config, encoder)
 
 
@@ -119,8 +120,8 @@ def train(model: FInfoED, folder: Path, clips: Sequence[Clip], recipe: Recipe, *
         batch = next(loader)
         with torch.autocast(device, dtype=torch.bfloat16):
             with torch.no_grad():
-                mel = model.encoder.features(batch.wav.to(device))
-            states = model.encoder.forward_features(mask_bands(mel, recipe.frequency_mask))
+                mel = model.features(batch.wav.to(device))
+            states = model.encode_features(mask_bands(mel, recipe.frequency_mask))
             output = model.analyse(states)
             loss, parts = finfoed_loss(model, output, mel.float(), batch.clip_label.to(device),
                                        batch.frame_label.to(device), recipe.loss, step / recipe.steps)

@@ -1,0 +1,114 @@
+"""The commands ``corpus``, ``train`` and ``evaluate``. Heavy modules are imported when a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_parsers(subparsers: argparse._SubParsersAction) -> None:
+    """Register the three commands on the root parser's sub-parsers."""
+    corpus = subparsers.add_parser("corpus", help="prepare a corpus for training (copies, degraded views)")
+    _common(corpus, encoder=False)
+    corpus.set_defaults(func=_corpus)
+    train = subparsers.add_parser("train", help="train the shipped detector on the whole corpus")
+    _common(train)
+    train.add_argument("--into", type=Path, required=True, metavar="DIR", help="model folder to write")
+    train.add_argument("--seed", type=int, default=0)
+    train.set_defaults(func=_train)
+    evaluate = subparsers.add_parser("evaluate", help="leave-source-out evaluation; writes the model card")
+    _common(evaluate)
+    evaluate.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder of the trained model")
+    evaluate.add_argument("--seeds", type=int, default=1, help="seeds of the detector's own runs (default: 1)")
+    evaluate.add_argument("--ablations", default="", metavar="LIST",
+                          help="comma-separated: no-adapters, fine-tuned, mu-head, mean-head, no-augmentation, no-copies")
+    evaluate.set_defaults(func=_evaluate)
+
+
+def _common(parser: argparse.ArgumentParser, encoder: bool = True) -> None:
+    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="working folder, resumable")
+    parser.add_argument("--workers", type=int, default=2, help="processes that prepare the corpus")
+    if encoder:
+        parser.add_argument("--encoder", type=Path, required=True, metavar="FILE",
+                            help="safetensors of the Whisper tiny.en encoder")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _prepared(options: argparse.Namespace) -> list:
+    from core.training.corpus import load_prepared, prepare
+
+    if (options.work / "clips.csv").is_file():
+        return load_prepared(options.work)
+
+    def progress(done: int, total: int) -> None:
+        if done % 200 == 0 or done == total:
+            _say(f"prepared {done} of {total} clips")
+
+    return prepare(options.corpus, options.work, workers=options.workers, on_progress=progress)
+
+
+def _steps(label: str):
+    def report(step: int, steps: int, parts: dict) -> None:
+        if step % 50 == 0 or step == steps:
+            _say(f"{label}: step {step} of {steps}, loss {parts['loss']:.3f}")
+
+    return report
+
+
+def _corpus(options: argparse.Namespace) -> int:
+    from core.training.corpus import read_manifest
+
+    read_manifest(options.corpus)
+    print(f"{len(_prepared(options))} clips ready in {options.work}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from core.training.loop import Recipe, new_model, train
+    from core.training.runs import fresh_encoder
+    from models.finfoed import save_finfoed
+
+    clips = _prepared(options)
+    recipe = Recipe()
+    encoder = fresh_encoder(options.encoder)
+    model = new_model(encoder, "whisper", encoder.config, recipe, options.seed)
+    report = train(model, options.work, clips, recipe, seed=options.seed, log=options.work / "train.csv",
+                   on_step=_steps("training"))
+    options.into.mkdir(parents=True, exist_ok=True)
+    save_finfoed(model, options.into / "model.safetensors")
+    print(f"trained in {report['wall_s']:.0f} s; wrote {options.into / 'model.safetensors'}; now run evaluate")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from core.errors import InvalidOption
+    from core.training.corpus import FOLDS
+    from core.training.evaluate import finish, make_card
+    from core.training.loop import Recipe
+    from core.training.runs import run_fold, variants
+
+    recipe = Recipe()
+    known = variants(recipe)
+    wanted = [name for name in options.ablations.split(",") if name]
+    if set(wanted) - set(known):
+        raise InvalidOption(f"Unknown ablation; known are {', '.join(list(known)[1:])}.")
+    if not (options.into / "model.safetensors").is_file():
+        raise InvalidOption("There is no model.safetensors in --into: run `python -m core train` first.")
+    clips = _prepared(options)
+    plan = [("finfoed", seed) for seed in range(options.seeds)] + [(name, 0) for name in wanted]
+    for name, seed in plan:
+        for fold in range(len(FOLDS)):
+            run_fold(options.work, clips, options.encoder, name, known[name], seed, fold,
+                     _steps(f"{name}, seed {seed}, fold {fold}"))
+    card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
+                                      range(options.seeds), _say)
+    finish(options.into, options.work, clips, card, held, threshold)
+    pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
+    print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "
+          f"macro over systems {100 * macro['value']:.1f} %; card written to {options.into / 'card.json'}")
+    return 0
