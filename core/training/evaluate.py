@@ -51,10 +51,11 @@ def complete_runs(work: Path, variant: str, seed: int) -> list[RunResult]:
 
 def baseline_figures(clips: Sequence[Clip], work: Path, encoder_path: Path, guard_bands: int) -> dict:
     """The regression floor on frozen states (guarded as the detector is, and not), and the channel-only baseline."""
-    encoder = fresh_encoder(encoder_path)
+    encoder = fresh_encoder(encoder_path, positions=400)  # whole clips, up to 8 s
 
     def floor(layer: int, bands: int) -> dict:
-        encoder.features, original = (lambda wav: guard(original(wav), bands)), encoder.features
+        original = encoder.features
+        encoder.features = lambda wav: guard(original(wav), bands)
         try:
             scores = leave_out_scores(clips, FOLDS, lambda c: frozen_moments(encoder, clean_view(work, c), layer))
         finally:

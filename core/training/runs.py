@@ -40,9 +40,9 @@ def variants(recipe: Recipe) -> dict[str, Recipe]:
     }
 
 
-def fresh_encoder(path: Path) -> FrameEncoder:
+def fresh_encoder(path: Path, positions: int = MAX_POSITIONS) -> FrameEncoder:
     """The frozen encoder as the detector uses it: first layers, positions of a 4 s window."""
-    return load_encoder(path, keep_layers=KEEP_LAYERS, max_positions=MAX_POSITIONS)
+    return load_encoder(path, keep_layers=KEEP_LAYERS, max_positions=positions)
 
 
 @dataclass(frozen=True, eq=False)
