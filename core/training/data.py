@@ -144,7 +144,7 @@ class Sampler(torch.utils.data.IterableDataset):
             control = kind >= self.options.hybrid_share
             x, frames = self.hybrid(n, rng, control)
             if self.options.degrade and rng.random() > self.options.clean_share:
-                x = augment.degrade(x, rng)
+                x = augment.degrade(x, rng, exact=True)
             return x, 1.0 if control else float("nan"), frames
         clip = self.draw(rng)
         x = self._crop(self.samples(clip, rng), n, float(rng.random()))
