@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -148,25 +148,33 @@ def _make(job: tuple[Clip, Path, Path, int, int]) -> tuple[str, str]:
     return clip.clip, ""
 
 
+def _made(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[str, str]]:
+    """Results of :func:`_make`, here for one worker, from a pool of processes for more."""
+    if workers <= 1:
+        yield from map(_make, jobs)
+        return
+    from multiprocessing import get_context
+
+    with get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make, jobs, chunksize=4)
+
+
 def prepare(corpus: Path, into: Path, *, views: int = 6, seed: int = 0, workers: int = 2,
             on_progress: Callable[[int, int], None] | None = None) -> list[Clip]:
     """Build the working folder; a second call finishes what a first one began.
 
     Returns the usable clips (originals and copies). What is dropped is named in ``dropped.csv``.
     """
-    from multiprocessing import get_context
-
     originals = read_manifest(corpus)
     clips = originals + plan_copies(originals)
     (into / "audio").mkdir(parents=True, exist_ok=True)
+    jobs = [(clip, corpus, into, views, seed) for clip in clips]
     dropped: dict[str, str] = {}
-    with get_context("spawn").Pool(workers) as pool:
-        jobs = [(clip, corpus, into, views, seed) for clip in clips]
-        for done, (name, reason) in enumerate(pool.imap_unordered(_make, jobs, chunksize=4), 1):
-            if reason:
-                dropped[name] = reason
-            if on_progress:
-                on_progress(done, len(jobs))
+    for done, (name, reason) in enumerate(_made(jobs, workers), 1):
+        if reason:
+            dropped[name] = reason
+        if on_progress:
+            on_progress(done, len(jobs))
     usable = [clip for clip in clips if clip.clip not in dropped]
     _write_csv(into / "clips.csv", [asdict(clip) for clip in usable], [f.name for f in fields(Clip)])
     _write_csv(into / "dropped.csv", [{"clip": k, "reason": v} for k, v in sorted(dropped.items())],
