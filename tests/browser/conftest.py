@@ -98,7 +98,8 @@ def page(chromium, app_url):
     """
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, permissions=["microphone"])
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(45_000)
+    page.set_default_navigation_timeout(120_000)  # the first page of a cold server on a busy machine
     requests, complaints = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: complaints.append(message.text) if _complains(message) else None)
