@@ -26,7 +26,8 @@ def timeline_of(encoding: Encoding, detector: Detector) -> Timeline:
 
 
 def mel_target(recording: Recording, windows: list, rebuilt: torch.Tensor, detector: Detector) -> torch.Tensor:
-    """The detector's log-mel (band guard included) of windows of equal length at the frames of `rebuilt` [B, T, 80], on its device."""
+    """The detector's log-mel (band guard included) of windows of equal length, at the frames of `rebuilt`
+    [B, T, 80], on its device."""
     import torch
 
     from models.frontend import mel_at_encoder_rate

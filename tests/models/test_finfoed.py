@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.training.losses import finfoed_loss, LossWeights, sample_latent
+from core.training.losses import LossWeights, finfoed_loss, sample_latent
+from models.encoder import tiny_config
 from models.finfoed import (
     FInfoED,
     FInfoEDConfig,
@@ -20,7 +21,6 @@ from models.finfoed import (
     save_finfoed,
     time_moments,
 )
-from models.encoder import tiny_config
 
 LOGVAR = torch.linspace(-3, 2, 16, dtype=torch.float64)
 MU = torch.linspace(-1, 1, 16, dtype=torch.float64)
