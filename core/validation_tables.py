@@ -65,7 +65,8 @@ class Validation:
     """Everything that the held-out table says, ready to be shown.
 
     headline: figure -> interval, of eer, eer_macro, min_dcf, and with likelihood ratios cllr, cllr_min, act_dcf and
-    ece_even; threshold: the score at which both errors are equal; tables: by ``NAMES``; what needs likelihood ratios may be None.
+    ece_even; threshold: the score at which both errors are equal; tables: by ``NAMES``; what needs likelihood ratios may
+    be None.
     """
 
     n: tuple[int, int]
