@@ -1,0 +1,214 @@
+"""What is explained: a detector as a differentiable function of the log-mel or of the samples.
+
+The numbers are those of the finding, before they are bounded: a bounded likelihood ratio has no gradient beyond its
+bounds. Parameters never get gradients; whoever calls these functions holds ``lock``. Which method explains them is
+for ``core.attribute.methods``.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from core.calibrate import Calibration
+    from core.detectors.base import ClipDetector
+    from models.registry import Detector
+
+LN10 = float(np.log(10.0))
+CALIBRATED, RAW = "log10 LR", "raw score"
+
+
+class Scorer(Protocol):
+    """A detector to be explained. Scores are higher for bona fide, in ``unit``."""
+
+    name: str
+    sha256: str
+    unit: str
+    lock: threading.RLock
+    device: torch.device
+    log_mel: bool  # whether there is a log-mel plane
+
+    def front(self, wav: torch.Tensor) -> torch.Tensor:
+        """wav (B, N) -> log-mel (B, R, S) before anything is hidden from the detector."""
+        ...
+
+    def clip_of_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (B, R, S) -> score of each window, (B,)."""
+        ...
+
+    def clip_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        """wav (B, N) -> score of each window, (B,)."""
+        ...
+
+    def frames_of_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (B, R, S) -> frame scores (B, T), uncalibrated. Raises LookupError where there are none."""
+        ...
+
+    def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        """wav (B, N) -> frame scores (B, T), uncalibrated. Raises LookupError where there are none."""
+        ...
+
+    def feature_maps(self) -> nn.Module | None:
+        """The last convolution that every score depends on, or None."""
+        ...
+
+    def destroyed(self, seed: int) -> Scorer | None:
+        """The same detector with every weight tensor shuffled, or None where no copy can be made."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FInfoEDScorer:
+    """The default finding's network (``models.finfoed``) with its calibration's straight line."""
+
+    name: str
+    sha256: str
+    network: Any  # FInfoED
+    calibration: Calibration
+    threshold: float
+    lock: threading.RLock
+    device: Any
+    unit: str = CALIBRATED
+
+    @classmethod
+    def of(cls, detector: Detector) -> FInfoEDScorer:
+        """Raises ModelUnavailable where the calibration makes no sense."""
+        from core.finding import calibration_of
+
+        value = detector.reference.get("frame_threshold")
+        threshold = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
+        return cls(detector.name, detector.content_sha256, detector.network, calibration_of(detector), threshold,
+                   detector.lock, detector.device)
+
+    @property
+    def log_mel(self) -> bool:
+        """True for encoders that hear a mel spectrogram of 80 bands."""
+        return self.network.encoder.family in ("whisper", "logmel")
+
+    def front(self, wav: torch.Tensor) -> torch.Tensor:
+        return self.network.encoder.features(wav)
+
+    def clip_of_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        return self.calibration.slope * self._analyse(mel).clip_logit + self.calibration.intercept
+
+    def clip_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        return self.clip_of_mel(self.front(wav))
+
+    def frames_of_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        return (self._analyse(mel).frame_logit - self.threshold) / LN10
+
+    def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        return self.frames_of_mel(self.front(wav))
+
+    def _analyse(self, features: torch.Tensor) -> Any:
+        from models.finfoed import guard
+
+        network = self.network
+        heard = guard(features, network.config.guard_bands)  # (B, R, S)
+        return network.analyse(network.encode_features(heard))
+
+    def feature_maps(self) -> nn.Module | None:
+        return self.network.bottleneck.output
+
+    def destroyed(self, seed: int) -> FInfoEDScorer:
+        """A network of the same configuration, built anew (a copy would share the adapters' hooks)."""
+        from models.finfoed import FInfoED
+
+        network = FInfoED(self.network.config)
+        network.load_state_dict(self.network.state_dict())
+        shuffle_weights(network, seed)
+        network = network.requires_grad_(False).eval().to(self.device)
+        return FInfoEDScorer(f"{self.name} destroyed", self.sha256, network, self.calibration, self.threshold,
+                             threading.RLock(), self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScorer:
+    """Any other detector (``core.detectors.base.ClipDetector``): explained on its samples or their spectrum."""
+
+    detector: ClipDetector
+    device: Any
+    slope: float = 1.0
+    intercept: float = 0.0
+    unit: str = RAW
+    log_mel: bool = False
+
+    @classmethod
+    def of(cls, detector: ClipDetector) -> ClipScorer:
+        """In log10 LR where the detector carries a calibration, in its raw score otherwise."""
+        import torch
+
+        device = getattr(detector, "device", None) or torch.device("cpu")
+        line = getattr(detector, "calibration", None)
+        if line is None or not hasattr(line, "slope"):
+            return cls(detector, device)
+        return cls(detector, device, float(line.slope), float(line.intercept), CALIBRATED)
+
+    @property
+    def name(self) -> str:
+        return self.detector.name
+
+    @property
+    def sha256(self) -> str:
+        return self.detector.content_sha256
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.detector.lock
+
+    def front(self, wav: torch.Tensor) -> torch.Tensor:
+        raise LookupError("This detector's front end is its own; choose the spectrum or the waveform.")
+
+    clip_of_mel = frames_of_mel = front
+
+    def clip_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        return self.slope * self.detector.window_scores(wav) + self.intercept
+
+    def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
+        raise LookupError("This detector has no score per moment; explain the clip or a region.")
+
+    def feature_maps(self) -> nn.Module | None:
+        from torch import nn
+
+        network = getattr(self.detector, "network", None)
+        if not isinstance(network, nn.Module):
+            return None
+        found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        return found[-1] if found else None
+
+    def destroyed(self, seed: int) -> ClipScorer | None:
+        from torch import nn
+
+        network = getattr(self.detector, "network", None)
+        if not isinstance(network, nn.Module) or any(m._forward_hooks for m in network.modules()):
+            return None
+        other = copy.copy(self.detector)
+        try:
+            object.__setattr__(other, "network", shuffle_weights(copy.deepcopy(network), seed))
+            object.__setattr__(other, "lock", threading.RLock())
+        except (AttributeError, TypeError, RuntimeError):
+            return None
+        return ClipScorer(other, self.device, self.slope, self.intercept, self.unit)
+
+
+def shuffle_weights(network: nn.Module, seed: int) -> nn.Module:
+    """Permute the values inside every floating-point tensor of the network, in place: their distribution stays and
+    everything that was learned goes (the full randomisation of Adebayo et al. 2018, arXiv 1810.03292). Returns it.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            if value.is_floating_point() and value.numel() > 1:
+                order = torch.randperm(value.numel(), generator=generator).to(value.device)
+                value.copy_(value.flatten()[order].view_as(value))
+    return network
