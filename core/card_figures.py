@@ -1,0 +1,207 @@
+"""The sections of a model card that hold figures: errors, comparisons, ablations, robustness, calibration, worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.card_values import (
+    Measure,
+    Section,
+    Table,
+    at,
+    entries,
+    family_words,
+    finite,
+    items,
+    measure,
+    numbers,
+    text,
+    whole,
+)
+
+HELD_OUT = ("metrics", "leave_source_out")
+
+FIGURES = (("eer_pooled", "EER, pooled", True), ("eer_macro", "EER, mean over systems", True), ("cllr", "Cllr", False),
+           ("cllr_min", "Cllr at best (discrimination alone)", False), ("act_dcf", "actDCF", False),
+           ("min_dcf", "minDCF", False))
+
+
+def errors(card: Mapping[str, Any]) -> Section:
+    held = at(card, *HELD_OUT)
+    rows = []
+    for key, name, share in FIGURES:
+        m = measure(at(held, key))
+        if m:
+            rows.append((name, m.percent() if share else m.plain(), _count(m.bona_fide), _count(m.spoof)))
+    families = _rates(at(card, "metrics", "by_family") or card.get("by_family"), words=family_words)
+    headers = ("measured on material it never heard", "value [95 % interval]", "bona fide clips", "spoofed clips")
+    return Section(
+        "errors", "How wrong it is, and where",
+        tables=(Table(headers, tuple(rows), (1, 2, 3), "All together"),
+                _table("kind of synthesis", families, "By kind of synthesis, against all bona fide clips"),
+                _table("source", _rates(card.get("within_source")),
+                       "Within one source, where only synthesis differs and not the channel"),
+                _table("system", _rates(card.get("by_system")), "By system, the worst first")),
+        missing="The card states no measured error rates, so nothing is claimed about how often this detector is wrong.")
+
+
+def _rates(node: Any, words: Callable[[str], str] = str) -> list[tuple[str, Measure]]:
+    found = [(words(name), m) for name, v in items(node) if (m := measure(v))]
+    return sorted(found, key=lambda pair: -pair[1].value)
+
+
+def _table(what: str, found: list[tuple[str, Measure]], title: str) -> Table:
+    """EER rows; columns of counts only where there are counts."""
+    counted = any(m.bona_fide is not None or m.spoof is not None for _, m in found)
+    rows = tuple((name, m.percent(), *((_count(m.bona_fide), _count(m.spoof)) if counted else ())) for name, m in found)
+    more = ("bona fide clips", "spoofed clips") if counted else ()
+    return Table((what, "EER [95 % interval]", *more), rows, (1, 2, 3)[: 1 + len(more)], title)
+
+
+def _count(n: int | None) -> str:
+    return "" if n is None else f"{n:,}"
+
+
+def first_rate(node: Any, *names: str) -> str:
+    """The first rate found under the names, directly or under ``metrics``, in per cent; empty where there is none."""
+    return next((m.percent() for name in names for part in (node, at(node, "metrics"), at(node, *HELD_OUT))
+                 if (m := measure(at(part, name)))), "")
+
+
+def peers(card: Mapping[str, Any]) -> Section:
+    own = at(card, *HELD_OUT)
+    every = [(*_compared("this detector", own), "detector")] if own else []
+    for key, kind in (("peers", "published network"), ("baselines", "baseline")):
+        every += [(*_compared(name.replace("_", " "), node), kind) for name, node in items(card.get(key))]
+        every += [(*_compared(text(e.get("name")), e), kind) for e in entries(card.get(key))]
+    rows = tuple((name, kind, *rest) for name, *rest, kind in every if any(rest))
+    others = [r for r in rows if r[1] != "detector"]
+    return Section("peers", "Compared with others on the same clips",
+                   tables=(Table(("", "kind", "EER, pooled", "EER, mean over systems", "Cllr"), rows, (2, 3, 4)),)
+                   if others else (), missing="The card compares this detector with no other.")
+
+
+def _compared(name: str, node: Any) -> tuple[str, str, str, str]:
+    if not isinstance(node, Mapping) or finite(node.get("value")) is not None:
+        m = measure(node)
+        return name, m.percent() if m else "", "", ""
+    cost = measure(at(node, "cllr")) or measure(at(node, "metrics", "cllr"))
+    macro = first_rate(node, "eer_macro", "macro")
+    return name, first_rate(node, "eer_pooled", "eer"), macro, cost.plain() if cost else ""
+
+
+def ablations(card: Mapping[str, Any]) -> Section:
+    rows, fewest = [], 99
+    for name, node in items(card.get("seeds_and_ablations")):
+        seeds = numbers(at(node, "eer_pooled_by_seed"))
+        fewest = min(fewest, len(seeds)) if isinstance(node, Mapping) else fewest
+        spread = f"{100 * sum(seeds) / len(seeds):.1f} %" if seeds else first_rate(node, "eer_pooled")
+        if len(seeds) > 1:
+            spread += f" ({100 * min(seeds):.1f} to {100 * max(seeds):.1f})"
+        rows.append((name, _count(len(seeds) or None), spread, first_rate(node, "eer_pooled"),
+                     _mean(at(node, "eer_macro_by_seed")), _mean(at(node, "range_eer_by_seed")),
+                     _mean(at(node, "training_s_all_folds"), " s", 1)))
+    note = ("Fewer than three seeds stand behind some rows, so small differences between them rank nothing."
+            if fewest < 3 else "Mean over seeds, with the lowest and the highest.")
+    headers = ("variant", "seeds", "EER, pooled, over seeds", "first seed [95 % interval]", "EER, mean over systems",
+               "range EER", "training")
+    return Section("ablations", "What its parts contribute",
+                   tables=(Table(headers, tuple(r for r in rows if any(r[1:])), (1, 2, 3, 4, 5, 6), note=note),),
+                   missing="The card has no ablations: it doesn't show what the detector's parts contribute.")
+
+
+def _mean(node: Any, unit: str = " %", scale: float = 100) -> str:
+    values = numbers(node)
+    return f"{scale * sum(values) / len(values):.{0 if scale == 1 else 1}f}{unit}" if values else ""
+
+
+# ---- under which conditions ----------------------------------------------------------------------------------------
+
+VERDICTS = {"within a third": "✓ within a third", "abstains": "■ abstains", "exceeds": "✗ exceeds",
+            "not measured": "– not measured"}
+
+
+def verdict_words(entry: Mapping[str, Any]) -> str:
+    """The verdict with its sign, and a word where the interval leaves it open."""
+    words = VERDICTS.get(text(entry.get("verdict")), text(entry.get("verdict")))
+    return words + (" (not certain)" if words and entry.get("sure") is False else "")
+
+
+def robustness(card: Mapping[str, Any]) -> Section:
+    node = card.get("robustness")
+    rows = []
+    for entry in entries(node, "rows"):
+        rate, rise, silent = measure(entry.get("eer")), measure(entry.get("rise")), finite(entry.get("abstention"))
+        is_clean = text(entry.get("condition")) == "clean"
+        rows.append((text(entry.get("condition")), text(entry.get("level")), rate.percent() if rate else "–",
+                     "" if is_clean else _signed(rise), "" if silent is None else f"{silent:.0%}".replace("%", " %"),
+                     "reference" if is_clean else verdict_words(entry)))
+    words = [text(at(node, "definition"))] if text(at(node, "definition")) else []
+    for entry in entries(node, "not_measured"):
+        words.append(f"{text(entry.get('condition'))} was not measured: {text(entry.get('reason'))}.")
+    headers = ("condition", "level", "EER [95 % interval]", "rise over clean", "abstains on", "verdict")
+    return Section("robustness", "What recordings may have gone through", tuple(words) if rows else (),
+                   tables=(Table(headers, tuple(rows), (2, 3, 4)),),
+                   missing="The card has no robustness table: what codecs and noise do to the error was not measured.")
+
+
+def _signed(m: Measure | None) -> str:
+    if m is None:
+        return "–"
+    ends = "" if m.low is None else f" [{100 * m.low:+.0f}, {100 * m.high:+.0f}]"
+    return f"{100 * m.value:+.0f} %{ends}".replace("-", "−")
+
+
+def calibration(card: Mapping[str, Any]) -> Section:
+    node, words = card.get("calibration"), []
+    bounds = at(node, "bounds_log10")
+    low, high = (finite(b) for b in bounds) if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
+    if low is not None and high is not None and abs(low) < 12 and abs(high) < 12:
+        words.append(f"No finding of this detector says more than {10 ** max(0, -low):.3g} times in favour of synthesis "
+                     f"or {10 ** max(0, high):.3g} times in favour of bona fide speech (log10 LR {low:.2f} to "
+                     f"{high:.2f}): beyond that the calibration data are too few.".replace("-", "−"))
+    held = at(card, *HELD_OUT)
+    act, least = measure(at(held, "act_dcf")), measure(at(held, "min_dcf"))
+    if act and least and least.value > 0:
+        more = 100 * (act.value / least.value - 1)
+        words.append(f"At the evaluation plan's costs its decisions cost {more:.0f} % more than with the best "
+                     f"threshold in hindsight (actDCF {act.value:.3f}, minDCF {least.value:.3f}).")
+    facts = [(k.replace("_", " "), text(v)) for k, v in items(node) if k != "bounds_log10"]
+    return Section("calibration", "Calibration and bounds", tuple(words), tuple(facts),
+                   missing="The card says nothing about calibration; scores without one are raw and mean nothing by "
+                           "themselves.")
+
+
+def hybrids(card: Mapping[str, Any]) -> Section:
+    names = {"range_eer_frame_head": "time range EER of the frame head",
+             "range_eer_clip_head_slid": "time range EER of the clip head slid along",
+             "range_f1_at_eer_threshold": "time range F1 at that threshold",
+             "leads_recall_at_10_percent_false_alarm": "synthetic time found while marking 10 % of bona fide time"}
+    rows = []
+    for key, node in items(at(card, "metrics", "hybrids") or card.get("hybrids")):
+        m = measure(node)
+        if m:
+            share = key != "range_f1_at_eer_threshold"
+            count = whole(at(node, "hybrids"))
+            rows.append((names.get(key, key.replace("_", " ")), m.percent() if share else m.plain(), _count(count)))
+    headers = ("measured on splices of unseen systems", "value [95 % interval]", "hybrids")
+    return Section("hybrids", "Recordings that are synthetic in part", tables=(Table(headers, tuple(rows), (1, 2)),),
+                   missing="The card says nothing about recordings that are synthetic in part.")
+
+
+def worst(card: Mapping[str, Any]) -> Section:
+    node, tables = card.get("worst"), []
+    for key, title in (("systems", "Systems most often taken for people"),
+                       ("bona_fide_sources", "Sources of real speech most often taken for synthetic")):
+        rows = []
+        for entry in entries(node, key) if key in (node if isinstance(node, Mapping) else ()) else ():
+            share, wrong, clips = measure(entry.get("share_wrong")), whole(entry.get("wrong")), whole(entry.get("clips"))
+            heard = [f"{text(e.get('clip'))} ({'/'.join(p for p in (text(e.get('source')), text(e.get('file'))) if p)})"
+                     for e in entries(entry.get("listen"))]
+            rows.append((text(entry.get("name")), f"{_count(wrong)} of {_count(clips)}", share.percent() if share else "",
+                         "; ".join(heard)))
+        tables.append(Table(("name", "wrong", "share [95 % interval]", "clips to listen to"), tuple(rows), (1, 2), title))
+    words = (text(at(node, "meaning")),) if any(t.rows for t in tables) and at(node, "meaning") else ()
+    return Section("worst", "Where it fails most", words, tables=tuple(tables),
+                   missing="The card lists no worst cases.")
