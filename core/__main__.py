@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from core.commands import bench, examine, score
+from core.commands import bench, examine, library, score
 from core.errors import EarwitnessError
 from core.training import cli as training
+from core.training import rad_cli
 from core.version import VERSION
 
 OK, FAILED, ABSTAINED, INTERRUPTED = 0, 2, 3, 130
@@ -26,9 +27,10 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"Earwitness {VERSION}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (examine, score, bench):
+    for command in (examine, score, bench, library):
         command.add_parser(commands)
     training.add_parsers(commands)
+    rad_cli.add_parser(commands)
     return root
 
 
