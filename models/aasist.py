@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -191,7 +192,7 @@ class AASIST(nn.Module):
         self.first_bn = nn.BatchNorm2d(1)
         widths = (1, narrow, narrow, wide, wide, wide, wide)
         self.encoder = nn.Sequential(*(nn.Sequential(ResidualBlock(a, b, first=i == 0))
-                                       for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))))
+                                       for i, (a, b) in enumerate(pairwise(widths))))
         self.pos_S = nn.Parameter(torch.randn(1, SPECTRAL_NODES, wide))
         self.master1, self.master2 = (nn.Parameter(torch.randn(1, 1, single)) for _ in range(2))
         t_spectral, t_temporal, t_stacking = self.config.temperatures
@@ -259,7 +260,7 @@ def build_aasist(tensors: Mapping[str, torch.Tensor], pool_ratios: tuple[float, 
     with torch.random.fork_rng(devices=[]):
         network = AASIST(config)
     try:
-        network.load_state_dict({name: value for name, value in tensors.items()}, strict=True)
+        network.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as problem:
         raise ValueError("the tensors don't fit an AASIST of their own widths") from problem
     return network.float().eval()
