@@ -15,6 +15,7 @@ page = st.navigation(
         st.Page("pages/intake.py", title="Intake", url_path="start", default=True),
         st.Page("pages/finding.py", title="Finding", url_path="findings"),
         st.Page("pages/frame_entropy.py", title="Frame entropy", url_path="frame-entropy"),
+        st.Page("pages/model_card.py", title="Model card", url_path="model-card"),
     ]
 )
 sidebar.sidebar()

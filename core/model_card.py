@@ -32,7 +32,7 @@ def error_rates(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for path, m in _measurements(card.get("metrics") or {}, ()):
         words = " ".join(path).lower()
-        if any(measure in words for measure in MEASURES):
+        if any(name in words for name in MEASURES):
             share = "eer" in words
             interval = "" if m.low is None else f"{_shown(m.low, share)} – {_shown(m.high, share)}"
             rows.append((_named(path), _shown(m.value, share), interval))

@@ -9,7 +9,7 @@ spoofed trials are of one system, over its clips, which says nothing about other
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -82,9 +82,17 @@ class Validation:
     reliability: Reliability | None = None
     tables: dict[str, list[GroupRow]] = field(default_factory=dict)
 
-    def card(self) -> dict[str, Any]:
-        """The headline figures as a model card has them."""
-        return {k: {e: _rounded(v) for e, v in asdict(i).items() if e != "level"} for k, i in self.headline.items()}
+    def metrics(self) -> dict[str, Any]:
+        """The figures as a model card has them under ``metrics``."""
+        held = {{"eer": "eer_pooled"}.get(k, k): _ends(i) for k, i in self.headline.items()}
+        held["eer_pooled"] |= {"bona_fide": self.n[0], "spoof": self.n[1]}
+        families = {r.name: _ends(r.eer) | {"bona_fide": r.bonafide, "spoof": r.spoof}
+                    for r in self.tables.get("family", ()) if r.eer}
+        return {"leave_source_out": held, "by_family": families}
+
+
+def _ends(interval: Interval) -> dict[str, Any]:
+    return {e: _rounded(getattr(interval, e)) for e in ("value", "low", "high")}
 
 
 def _rounded(value: float) -> float | None:
