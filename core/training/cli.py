@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from core.training import corpus_cli
+
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Register the three commands on the root parser's sub-parsers."""
-    corpus = subparsers.add_parser("corpus", help="prepare a corpus for training (copies, degraded views)")
-    _common(corpus, encoder=False)
-    corpus.set_defaults(func=_corpus)
+    corpus_cli.add_parser(subparsers, _corpus)
     train = subparsers.add_parser("train", help="train the shipped detector on the whole corpus")
     _common(train)
     train.add_argument("--into", type=Path, required=True, metavar="DIR", help="model folder to write")

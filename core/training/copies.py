@@ -6,6 +6,7 @@ References
 ----------
 Morise et al. 2016, "WORLD".  Griffin & Lim 1984.  Makhoul 1975 (linear prediction).
 Wang & Yamagishi 2023, arXiv 2210.10570 (vocoded speech as training data for spoofing detectors).
+Rowe 2010, "Codec 2".  Copies by small neural vocoders: ``core.training.vocoders``.
 """
 
 from __future__ import annotations
@@ -85,8 +86,56 @@ def phase_vocoder(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _fit(y, len(x))
 
 
+def world_conversion(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simple voice conversion by WORLD: pitch moved by 2-7 semitones either way, formants by 4-18 %."""
+    import pyworld
+
+    signal = x.astype(np.float64)
+    f0, times = pyworld.harvest(signal, SAMPLE_RATE)
+    envelope = pyworld.cheaptrick(signal, f0, times, SAMPLE_RATE)
+    aperiodicity = pyworld.d4c(signal, f0, times, SAMPLE_RATE)
+    way = float(rng.choice([-1.0, 1.0]))
+    pitch, formants = 2 ** (way * rng.uniform(2, 7) / 12), 1 + way * rng.uniform(0.04, 0.18)
+    bins = np.arange(envelope.shape[1])
+    warped = np.stack([np.exp(np.interp(bins / formants, bins, np.log(row + 1e-16))) for row in envelope])
+    return _fit(pyworld.synthesize(f0 * pitch, warped, aperiodicity, SAMPLE_RATE), len(x))
+
+
+CODEC2_RATES = ("3200", "2400", "1600", "1300", "700C")
+
+
+def codec2(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Codec 2 (a sinusoidal vocoder, 8 kHz) at a random rate, half of the time with the original's band above 3.8 kHz
+    put back, so that the bandwidth doesn't give it away. Raises RuntimeError where c2enc and c2dec aren't installed.
+    """
+    import shutil
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
+    import soxr
+    from scipy import signal as dsp
+
+    if not shutil.which("c2enc") or not shutil.which("c2dec"):
+        raise RuntimeError("codec2 is not installed: apt-get install codec2")
+    rate = str(rng.choice(CODEC2_RATES))
+    with tempfile.TemporaryDirectory() as folder:
+        raw, bits, out = (str(Path(folder) / name) for name in ("in.raw", "bits", "out.raw"))
+        (np.clip(soxr.resample(x, SAMPLE_RATE, 8_000), -1, 1) * 32767).astype("<i2").tofile(raw)
+        for command in (["c2enc", rate, raw, bits], ["c2dec", rate, bits, out]):
+            subprocess.run(command, check=False, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        decoded = np.fromfile(out, "<i2").astype(np.float32) / 32768 if Path(out).exists() else np.zeros(0, np.float32)
+    if not len(decoded):
+        raise RuntimeError(f"codec2 at {rate} bit/s gave no audio")
+    y = _fit(soxr.resample(decoded, 8_000, SAMPLE_RATE), len(x))
+    if rng.random() < 0.5:
+        y = y + dsp.sosfiltfilt(dsp.butter(8, 3_800, "highpass", fs=SAMPLE_RATE, output="sos"), x)
+    return _fit(y, len(x))
+
+
 COPIERS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "world": world, "griffin-lim": griffin_lim, "lpc": linear_prediction, "phase": phase_vocoder,
+    "world-vc": world_conversion, "codec2": codec2,
 }
 
 

@@ -7,14 +7,16 @@ A corpus is a folder with a ``manifest.csv`` (columns at least: clip, file, labe
     DIR/clips.csv            the corpus' clips and their copies, one row each
     DIR/dropped.csv          what could not be used, and why
 
-Splits keep a source repository, a speaker, and a clip with its copies on one side; never at random.
+Splits keep a source repository, a speaker, a clip with its copies, and whatever else the manifest's ``group`` column
+declares on one side; never at random. Several corpora and synthesisers at once: ``corpus_build``.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -48,7 +50,9 @@ class CorpusError(EarwitnessError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One training item. ``parent`` is the clip it was copied from, or itself."""
+    """One training item. ``parent`` is the clip it was copied from, or itself; ``group`` names, parted by ``;``, what
+    must stay on one side of a split with it beyond speaker and parent: a voice that several engines share, for one.
+    """
 
     clip: str
     file: str
@@ -61,34 +65,66 @@ class Clip:
     language: str = ""
     parent: str = ""
     copier: str = ""
+    group: str = ""
+    codec: str = ""
+    licence: str = ""
+    provenance: str = ""  # repository and commit, package and version, engine and voice
+    part: str = ""  # the corpus' own split, if it has one
 
     @property
     def bonafide(self) -> bool:
         return self.label == "bonafide"
 
 
-def read_manifest(corpus: Path) -> list[Clip]:
-    """Read and check ``manifest.csv``. Raises CorpusError naming the row at fault."""
+def _stop(error: CorpusError) -> None:
+    raise error
+
+
+def read_manifest(corpus: Path, report: Callable[[CorpusError], None] = _stop) -> list[Clip]:
+    """Read and check ``manifest.csv``. A wrong row goes to ``report``, which by default raises it, naming the line."""
     path = corpus / "manifest.csv"
     if not path.is_file():
         raise CorpusError(f"{path} is missing: give the folder that holds manifest.csv.")
-    known = {f.name for f in fields(Clip)}
-    clips: list[Clip] = []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise CorpusError(f"{path} lacks the column(s) {', '.join(missing)}.")
-        for number, row in enumerate(reader, 2):
-            if row["label"] not in ("bonafide", "spoof"):
-                raise CorpusError(f"{path}, line {number}: label {row['label']!r} is neither bonafide nor spoof.")
-            if (row["family"] == "human") != (row["label"] == "bonafide"):
-                raise CorpusError(f"{path}, line {number}: family {row['family']!r} contradicts its label.")
-            values = {k: v for k, v in row.items() if k in known}
-            clips.append(Clip(**{**values, "parent": row["clip"]}))
-    if len({c.clip for c in clips}) != len(clips):
-        raise CorpusError(f"{path} names a clip twice.")
-    return clips
+    clips: dict[str, Clip] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CorpusError(f"{path} lacks the column(s) {', '.join(missing)}.")
+            for number, row in enumerate(reader, 2):
+                wrong = _wrong(row, clips)
+                if wrong:
+                    report(CorpusError(f"{path}, line {number}: {wrong}."))
+                else:
+                    clips[row["clip"]] = _clip(row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} cannot be read as a table: {error}.") from error
+    return list(clips.values())
+
+
+def _wrong(row: dict[str, str], seen: Container[str]) -> str:
+    """What is wrong with a row, or nothing."""
+    if None in row or None in row.values():
+        return "it has not as many columns as the header"
+    if row["label"] not in ("bonafide", "spoof"):
+        return f"label {row['label']!r} is neither bonafide nor spoof"
+    if (row["family"] == "human") != (row["label"] == "bonafide"):
+        return f"family {row['family']!r} contradicts its label"
+    if row["clip"] in seen:
+        return f"it names the clip {row['clip']!r} twice"
+    parts = Path(row["file"]).parts
+    if not row["clip"] or {"/", "\\", "\0"} & set(row["clip"]) or not parts or ".." in parts or parts[0] == "/":
+        return f"{row['clip']!r} or {row['file']!r} is not a name inside the corpus"
+    return ""
+
+
+def _clip(row: dict[str, str]) -> Clip:
+    values = {k: v for k, v in row.items() if k in {f.name for f in fields(Clip)}}
+    values.setdefault("codec", row.get("source_codec", ""))
+    if "provenance" not in values and row.get("source_commit"):
+        values["provenance"] = f"{row['source']}@{row['source_commit']}/{row.get('source_path', '')}"
+    return Clip(**{**values, "parent": row["clip"]})
 
 
 def plan_copies(clips: Sequence[Clip]) -> list[Clip]:
@@ -100,7 +136,8 @@ def plan_copies(clips: Sequence[Clip]) -> list[Clip]:
         for name, share in COPY_SHARES.items():
             if _seed(clip.clip, name) % 1000 < share * 1000:
                 planned.append(Clip(f"{clip.clip}-{name}", clip.file, "spoof", f"copy:{name}", "copy", clip.speaker,
-                                    clip.source, "", clip.language, clip.clip, name))
+                                    clip.source, "", clip.language, clip.clip, name, clip.group, clip.codec, clip.licence,
+                                    clip.provenance, clip.part))
     return planned
 
 
@@ -126,7 +163,7 @@ def _seed(*parts: object) -> int:
 
 
 def _make(job: tuple[Clip, Path, Path, int, int]) -> tuple[str, str]:
-    """Write one clip's views. Returns (clip, '') or (clip, reason it was dropped)."""
+    """Write one clip's views. Returns (clip, '') or (clip, reason it was dropped). A full disk raises CorpusError."""
     clip, corpus, into, views, seed = job
     target = into / "audio" / f"{clip.clip}.npy"
     if target.exists():
@@ -141,11 +178,23 @@ def _make(job: tuple[Clip, Path, Path, int, int]) -> tuple[str, str]:
         rows = [augment.level(x, rng)] + [augment.degrade(x, rng) for _ in range(views - 1)]
     except (OSError, ValueError, RuntimeError, np.linalg.LinAlgError) as error:
         return clip.clip, f"{type(error).__name__}: {error}"
-    partial = target.with_suffix(".part")
-    with partial.open("wb") as file:
-        np.save(file, (np.clip(np.stack(rows), -1, 1) * 32767).astype(np.int16))
-    partial.replace(target)
+    write_views(target, np.stack(rows))
     return clip.clip, ""
+
+
+def write_views(target: Path, views: np.ndarray) -> None:
+    """Write float views (V, n) as int16, whole or not at all. Raises CorpusError where the disk does not take them."""
+    partial = target.with_suffix(".part")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, (np.clip(views, -1, 1) * 32767).astype(np.int16))
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CorpusError(f"The disk that holds {target.parent} is full: make room, then start again; what is "
+                              "finished stays.", code="disk-full") from error
+        raise CorpusError(f"{target.parent} cannot be written: {error}.") from error
 
 
 def _made(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[str, str]]:
@@ -176,9 +225,9 @@ def prepare(corpus: Path, into: Path, *, views: int = 6, seed: int = 0, workers:
         if on_progress:
             on_progress(done, len(jobs))
     usable = [clip for clip in clips if clip.clip not in dropped]
-    _write_csv(into / "clips.csv", [asdict(clip) for clip in usable], [f.name for f in fields(Clip)])
-    _write_csv(into / "dropped.csv", [{"clip": k, "reason": v} for k, v in sorted(dropped.items())],
-               ["clip", "reason"])
+    write_csv(into / "clips.csv", [asdict(clip) for clip in usable], [f.name for f in fields(Clip)])
+    write_csv(into / "dropped.csv", [{"clip": k, "reason": v} for k, v in sorted(dropped.items())],
+              ["clip", "reason"])
     return usable
 
 
@@ -197,17 +246,30 @@ def load_views(folder: Path, clip: Clip) -> np.ndarray:
 
 
 def split(clips: Sequence[Clip], held_out: Sequence[str]) -> tuple[list[Clip], list[Clip]]:
-    """Leave sources out: (train, test). Test has originals of the held-out sources only; a named speaker heard in the
-    test is removed from training, whatever its source.
+    """Leave sources out: (train, test). Test has originals of the held-out sources only; what shares a named speaker, a
+    parent or a declared group with the test is removed from training, whatever its source.
     """
     test = [c for c in clips if c.source in held_out and not c.copier]
-    speakers = {c.speaker for c in test if c.speaker}
-    train = [c for c in clips if c.source not in held_out and (not c.speaker or c.speaker not in speakers)]
+    bound = set().union(*(groups_of(c) for c in test)) if test else set()
+    train = [c for c in clips if c.source not in held_out and not groups_of(c) & bound]
     return train, test
 
 
-def _write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+def groups_of(clip: Clip) -> frozenset[str]:
+    """What must not be parted by a split: the clip's speaker, the clip it was copied from, its declared groups."""
+    declared = (f"group:{name.strip()}" for name in clip.group.split(";") if name.strip())
+    speaker = [f"speaker:{clip.speaker}"] if clip.speaker else []
+    return frozenset([f"clip:{clip.parent or clip.clip}", *speaker, *declared])
+
+
+def write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str]) -> None:
+    """Write a table, whole or not at all."""
+    partial = path.with_suffix(".part")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(path)
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be written: {error}; start again when it can.") from error
