@@ -73,13 +73,20 @@ def peers(card: Mapping[str, Any]) -> Section:
     own = at(card, *HELD_OUT)
     every = [(*_compared("this detector", own), "detector")] if own else []
     for key, kind in (("peers", "published network"), ("baselines", "baseline")):
-        every += [(*_compared(name.replace("_", " "), node), kind) for name, node in items(card.get(key))]
+        every += [(*_compared(_baseline_words(name), node), kind) for name, node in items(card.get(key))]
         every += [(*_compared(text(e.get("name")), e), kind) for e in entries(card.get(key))]
     rows = tuple((name, kind, *rest) for name, *rest, kind in every if any(rest))
     others = [r for r in rows if r[1] != "detector"]
     return Section("peers", "Compared with others on the same clips",
                    tables=(Table(("", "kind", "EER, pooled", "EER, mean over systems", "Cllr"), rows, (2, 3, 4)),)
                    if others else (), missing="The card compares this detector with no other.")
+
+
+def _baseline_words(name: str) -> str:
+    """What a baseline's short name stands for."""
+    words = "only bandwidth and level" if name == "channel_only" else name
+    words = words.replace("floor_layer_", "regression on frozen encoder states, layer ")
+    return words.replace("_unguarded", ", with the top bands").replace("_", " ")
 
 
 def _compared(name: str, node: Any) -> tuple[str, str, str, str]:
@@ -149,8 +156,9 @@ def robustness(card: Mapping[str, Any]) -> Section:
 def _signed(m: Measure | None) -> str:
     if m is None:
         return "–"
-    ends = "" if m.low is None else f" [{100 * m.low:+.0f}, {100 * m.high:+.0f}]"
-    return f"{100 * m.value:+.0f} %{ends}".replace("-", "−")
+    value, *ends = ("" if v is None else f"{100 * v + 0.0:+.0f}" for v in (m.value, m.low, m.high))
+    value, *ends = ("0" if v in ("+0", "-0") else v for v in (value, *ends))
+    return f"{value} %{f' [{ends[0]}, {ends[1]}]' if ends[0] else ''}".replace("-", "−")
 
 
 def calibration(card: Mapping[str, Any]) -> Section:
@@ -191,17 +199,22 @@ def hybrids(card: Mapping[str, Any]) -> Section:
 
 
 def worst(card: Mapping[str, Any]) -> Section:
-    node, tables = card.get("worst"), []
-    for key, title in (("systems", "Systems most often taken for people"),
-                       ("bona_fide_sources", "Sources of real speech most often taken for synthetic")):
+    node, tables, heard = card.get("worst"), [], []
+    kinds = (("systems", "Systems most often taken for people"),
+             ("bona_fide_sources", "Sources of real speech most often taken for synthetic"))
+    for key, title in kinds:
         rows = []
-        for entry in entries(node, key) if key in (node if isinstance(node, Mapping) else ()) else ():
+        for entry in entries(at(node, key)):
             share, wrong, clips = measure(entry.get("share_wrong")), whole(entry.get("wrong")), whole(entry.get("clips"))
-            heard = [f"{text(e.get('clip'))} ({'/'.join(p for p in (text(e.get('source')), text(e.get('file'))) if p)})"
-                     for e in entries(entry.get("listen"))]
-            rows.append((text(entry.get("name")), f"{_count(wrong)} of {_count(clips)}", share.percent() if share else "",
-                         "; ".join(heard)))
-        tables.append(Table(("name", "wrong", "share [95 % interval]", "clips to listen to"), tuple(rows), (1, 2), title))
+            name = text(entry.get("name"))
+            rows.append((name, family_words(text(entry.get("family"))), f"{_count(wrong)} of {_count(clips)}",
+                         share.percent() if share else ""))
+            for e in entries(entry.get("listen")):
+                score = measure(e.get("score"))
+                heard.append((name, text(e.get("clip")), f"{score.value:.2f}".replace("-", "−") if score else "",
+                              text(e.get("source")), text(e.get("file"))))
+        tables.append(Table(("name", "kind", "wrong", "share [95 % interval]"), tuple(rows), (2, 3), title))
+    tables.append(Table(("of", "clip", "score", "public source", "file there"), tuple(heard), (2,), "Clips to listen to"))
     words = (text(at(node, "meaning")),) if any(t.rows for t in tables) and at(node, "meaning") else ()
     return Section("worst", "Where it fails most", words, tables=tuple(tables),
                    missing="The card lists no worst cases.")

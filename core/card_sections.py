@@ -7,6 +7,7 @@ nothing says so. The card's keys are those that ``python -m core evaluate`` writ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from core import card_figures as figures
@@ -28,10 +29,20 @@ def section(card: Mapping[str, Any], key: str) -> Section:
 def _settled(s: Section) -> Section:
     """Without empty facts and tables; said to be missing where nothing is left."""
     facts = tuple((k, v) for k, v in s.facts if v)
-    tables = tuple(t for t in s.tables if t.rows)
+    tables = tuple(_without_empty_columns(t) for t in s.tables if t.rows)
     if facts or tables or s.words:
         return Section(s.key, s.title, s.words, facts, tables)
     return Section(s.key, s.title, missing=s.missing)
+
+
+def _without_empty_columns(t: Table) -> Table:
+    """The table without columns that hold nothing; the first one stays."""
+    kept = [i for i in range(len(t.headers)) if i == 0 or any(row[i] for row in t.rows)]
+    if len(kept) == len(t.headers):
+        return t
+    numeric = tuple(new for new, old in enumerate(kept) if old in t.numeric)
+    return replace(t, headers=tuple(t.headers[i] for i in kept), numeric=numeric,
+                   rows=tuple(tuple(row[i] for i in kept) for row in t.rows))
 
 
 # ---- what it is ------------------------------------------------------------------------------------------------

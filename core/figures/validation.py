@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.template import BLUE, GREY, VERMILION, dress, label, legend, new_figure
+from core.figures.template import BLUE, GREY, GUTTER, VERMILION, dress, label, legend, new_figure
 
 if TYPE_CHECKING:
     from core.validation_curves import DetPoints, EcePlot, Reliability, Tippett
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TEAL = "#009E73"  # the detector that the page is about
 ORANGE = "#D98E00"  # a limit that is exceeded
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
-MARKS = {"dash": "╌╌", "dot": "┈┈", "dashdot": "─·", "longdash": "╴╴", "longdashdot": "─··"}
+MARKS = {"dash": "- -", "dot": "· · ·", "dashdot": "- ·", "longdash": "— —", "longdashdot": "— ·"}
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 ROW, MOST_ROWS, LONGEST = 23, 80, 40
 
@@ -68,10 +68,12 @@ def tippett(curves: Tippett, *, bounds: tuple[float, float] | None = None, prove
             hovertemplate=f"{name}: %{{y:.1%}} have log10 LR ≥ %{{x:.2f}}<extra></extra>"))
     for bound in bounds or ():
         figure.add_vline(x=bound, line={"color": GREY, "width": 1.3, "dash": "dash"})
-        label(figure, f"bound {bound:.2f}".replace("-", "−"), bound, 0, xanchor="left" if bound < 0 else "right",
-              yanchor="bottom", dx=4 if bound < 0 else -4, dy=3, size=11)
+        left = bound < 0  # where the curves leave room: below on the left, above on the right
+        anchors = {"xanchor": "left", "yanchor": "bottom"} if left else {"xanchor": "right", "yanchor": "top"}
+        label(figure, f"bound {bound:.2f}".replace("-", "−"), bound, 0 if left else 1, dx=4 if left else -4,
+              dy=3 if left else -3, size=11, **anchors)
     legend(figure, [("━━", f"bona fide ({_share(curves.misleading_bonafide)} below 0)", BLUE),
-                    ("╌╌", f"spoof ({_share(curves.misleading_spoof)} above 0)", VERMILION)])
+                    ("- -", f"spoof ({_share(curves.misleading_spoof)} above 0)", VERMILION)])
     reach = 1.06 * max(0.5, float(np.abs(curves.llr_log10).max()), *(abs(b) for b in bounds or (0.0,)))
     figure.update_xaxes(title="log10 LR  (bona fide over spoof)", range=[-reach, reach])
     figure.update_yaxes(title="share of trials at or above", tickformat=".0%", range=[0, 1.01])
@@ -90,9 +92,9 @@ def ece(plot: EcePlot, *, provenance: str = "") -> go.Figure:
             hovertemplate=f"{name}: %{{y:.3f}} bits at prior log10 odds %{{x:.2f}}<extra></extra>"))
     middle = int(np.argmin(np.abs(plot.prior_log10_odds)))
     figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
-    at = float(plot.prior_log10_odds[middle]), float(plot.stated[middle])
-    label(figure, f"Cllr {plot.stated[middle]:.3f}", *at, dx=6, dy=-12)
-    legend(figure, [("━━", "as stated", TEAL), ("╌╌", "best calibration in hindsight", TEAL), ("┈┈", "LR = 1", GREY)])
+    label(figure, f"at prior odds 1:<br>Cllr {plot.stated[middle]:.3f}", 1, 1, paper=True, xanchor="right", yanchor="top",
+          dx=-6, dy=-6)
+    legend(figure, [("━━", "as stated", TEAL), ("- -", "best calibration in hindsight", TEAL), ("· · ·", "LR = 1", GREY)])
     figure.update_xaxes(title="prior log10 odds  (bona fide : spoof)")
     figure.update_yaxes(title="empirical cross-entropy, bits", range=[0, 1.05 * max(1.0, float(np.max(plot.stated)))])
     return figure
@@ -119,7 +121,7 @@ def reliability(line: Reliability, *, provenance: str = "") -> go.Figure:
         figure.add_trace(go.Bar(x=centres + shift, y=shares, width=0.042, name=name,
                                 marker={"color": colour, "line": {"width": 0}, "pattern": pattern},
                                 hovertemplate=f"%{{y:.1%}} of {name} trials<extra></extra>"), row=2, col=1)
-    legend(figure, [("━━", "borne out, 95 % band", TEAL), ("┈┈", "perfect", GREY), ("■", "bona fide", BLUE),
+    legend(figure, [("━━", "borne out, 95 % band", TEAL), ("· · ·", "perfect", GREY), ("■", "bona fide", BLUE),
                     ("▨", "spoof", VERMILION)])
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_xaxes(title="stated probability of bona fide at even prior odds", row=2, col=1)
@@ -142,8 +144,9 @@ def rates(rows: Sequence[tuple[str, float, float, float, bool]], *, pooled: floa
         if picked:
             _whiskers(figure, [names[i] for i in picked], [shown[i][1:4] for i in picked], TEAL,
                       "circle-open" if few else "circle", "few trials" if few else "")
-    _rate_axis(figure, names, [r[3] for r in shown], pooled, "pooled")
-    legend(figure, [("●", "EER, 95 % interval", TEAL), ("○", "few trials", TEAL)])
+    _rate_axis(figure, names, [r[3] for r in shown], pooled)
+    marks = [("●", "EER, 95 % interval", TEAL), ("○", "few trials", TEAL)]
+    legend(figure, marks + ([] if pooled is None else [("│", f"pooled {_share(pooled)}", GREY)]))
     return figure
 
 
@@ -165,12 +168,12 @@ def robustness(rows: Sequence[tuple[str, float | None, float, float, float, str]
         if row[1] is None:
             words = f"■ {row[5]}, on {row[4]:.0%} of the clips".replace("%", " %")
             label(figure, words, 0, name, dx=6, colour=GREY)
-    _rate_axis(figure, names, [r[3] for r in shown if r[1] is not None], clean, "clean")
+    _rate_axis(figure, names, [r[3] for r in shown if r[1] is not None], clean)
+    marks = [("●", "within a third", TEAL), ("✕", "exceeds", ORANGE), ("■", "abstains", GREY)]
     if clean:
         figure.add_vline(x=4 / 3 * clean, line={"color": ORANGE, "width": 1.3, "dash": "dash"})
-        label(figure, "a third more", 4 / 3 * clean, 0, yanchor="bottom", dx=4, dy=2, size=11)
-        figure.layout.annotations[-1].yref = "paper"
-    legend(figure, [("●", "within a third", TEAL), ("✕", "exceeds", ORANGE), ("■", "abstains", GREY)])
+        marks += [("│", f"clean {_share(clean)}", GREY), ("¦", "a third more", ORANGE)]
+    legend(figure, marks)
     return figure
 
 
@@ -185,15 +188,16 @@ def _whiskers(figure: go.Figure, names: list[str], values: list[tuple], colour: 
                       + (f", {words}" if words else "") + "<extra></extra>"))
 
 
-def _rate_axis(figure: go.Figure, names: list[str], highs: list[float], line: float | None, words: str) -> None:
+def _rate_axis(figure: go.Figure, names: list[str], highs: list[float], line: float | None) -> None:
     reach = max([0.1, *(h for h in highs if np.isfinite(h)), 1.4 * (line or 0.0)])
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=True, type="category", dtick=1,
+    room = max(GUTTER, 16 + round(6.4 * max(len(n) for n in names))) if names else GUTTER
+    figure.update_layout(margin_l=room)
+    figure.update_annotations(xshift=-room, selector={"name": "provenance"})
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=False, type="category", dtick=1,
                         range=[-0.7, len(names) - 0.3], tickfont={"size": 12})
     figure.update_xaxes(title="EER", tickformat=".0%", range=[0, min(1.0, 1.05 * reach)])
     if line is not None:
         figure.add_vline(x=line, line={"color": GREY, "width": 1.5})
-        label(figure, f"{words} {_share(line)}", line, 0, yanchor="bottom", xanchor="right", dx=-4, dy=2, size=11)
-        figure.layout.annotations[-1].yref = "paper"
 
 
 def _share(value: float) -> str:

@@ -83,7 +83,8 @@ def to_card(held: HeldOutScores, *, most: int = 10, examples: int = 5) -> dict[s
     """The list as the model card has it under ``worst``."""
     systems, sources = worst(held, most=most, examples=examples)
     return {"threshold": round(float(metrics.eer(*held.split())[1]), 4),
-            "meaning": "wrong: on the wrong side of the score at which both errors are equal over all held-out clips",
+            "meaning": "A clip counts as wrong when it lies on the wrong side of the score at which both errors are "
+                       "equal over all held-out clips. The worst are ranked by the lower end of the interval.",
             "systems": [_card(w) for w in systems], "bona_fide_sources": [_card(w) for w in sources]}
 
 
