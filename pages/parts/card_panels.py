@@ -99,8 +99,8 @@ def _tippett(key: tuple, t: Any, bounds: tuple[float, float] | None, provenance:
         "the share of clips of each class whose log10 LR is at least as high as the value below. The further the "
         "curves lie apart, and the steeper each falls on its own side of 0, the better.",
         "a clip on the wrong side of 0 is misleading, not necessarily strongly so: how far the curves reach past 0 "
-        "shows how strongly. The LRs here are by calibrations that never heard a clip's source and can lie past the dashed "
-        "bounds, which are those of the shipped calibration."), "Meuwly 2001; Morrison et al. 2021")
+        "shows how strongly. The LRs here are by calibrations that never heard a clip's source and can lie past the "
+        "dashed bounds, which are those of the shipped calibration."), "Meuwly 2001; Morrison et al. 2021")
 
 
 def _ece(key: tuple, e: Any, provenance: str) -> None:

@@ -22,7 +22,7 @@ def card(app_url, tmp_path_factory):
     """A complete card with its table beside the running app's tiny detector (and this session's other ones); taken away
     afterwards.
     """
-    folders = list(tmp_path_factory.getbasetemp().glob("models*/tiny"))
+    folders = sorted({path.resolve() for path in tmp_path_factory.getbasetemp().glob("models*/tiny")})
     before = [(folder / "card.json").read_bytes() for folder in folders]
     table = HeldOutScores.from_rows(rows(200)).to_csv()
     named = {"file": "validation.csv", "sha256": hashlib.sha256(table).hexdigest()}
