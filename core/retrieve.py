@@ -38,8 +38,15 @@ class Neighbour:
 
     def to_dict(self) -> dict[str, Any]:
         facts = {k: v for k, v in self.clip.to_dict().items() if k != "audio" and v != ""}
-        return {"layer": self.layer, "rank": self.rank, "cosine": round(self.cosine, 6), "start_s": self.start_s,
-                "stop_s": self.stop_s, "playable": audio_path(self.clip) is not None, **facts}
+        return {
+            "layer": self.layer,
+            "rank": self.rank,
+            "cosine": round(self.cosine, 6),
+            "start_s": self.start_s,
+            "stop_s": self.stop_s,
+            "playable": audio_path(self.clip) is not None,
+            **facts,
+        }
 
 
 class LayerIndex:
@@ -67,8 +74,10 @@ class LayerIndex:
         if kind != "exact":
             self.recall = self._measured_recall()
             if self.recall < least_recall:
-                raise LibraryError(f"The {kind} index finds {self.recall:.0%} of the ten nearest, at least "
-                                   f"{least_recall:.0%} are needed; use the exact index.")
+                raise LibraryError(
+                    f"The {kind} index finds {self.recall:.0%} of the ten nearest, at least "
+                    f"{least_recall:.0%} are needed; use the exact index."
+                )
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Queries (q, V) -> cosines float64 (q, k), rows (q, k), best first; -inf and -1 where fewer are allowed.
@@ -82,8 +91,11 @@ class LayerIndex:
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
-            kind = {"exact": faiss.SearchParameters, "ivf": faiss.SearchParametersIVF,
-                    "hnsw": faiss.SearchParametersHNSW}[self.kind]
+            kind = {
+                "exact": faiss.SearchParameters,
+                "ivf": faiss.SearchParametersIVF,
+                "hnsw": faiss.SearchParametersHNSW,
+            }[self.kind]
             parameters = kind(sel=selector)
             if self.kind == "ivf":
                 parameters.nprobe = self.index.nprobe
@@ -139,8 +151,9 @@ class Searcher:
         fine = np.array([c.sha256 not in without and (where is None or where(c)) for c in clips], bool)
         return fine[self.segments.owner]
 
-    def neighbours(self, query: np.ndarray, k: int = K, *, allowed: np.ndarray | None = None,
-                   layers: Sequence[int] | None = None) -> list[list[Neighbour]]:
+    def neighbours(
+        self, query: np.ndarray, k: int = K, *, allowed: np.ndarray | None = None, layers: Sequence[int] | None = None
+    ) -> list[list[Neighbour]]:
         """The k nearest clips of each layer to one query (L, V); of a clip's segments, the best counts.
 
         One list per layer. Raises LibraryError for a k that can't be.
@@ -160,9 +173,18 @@ class Searcher:
                 break
             depth *= 4
         best = np.sort(first)[:k]
-        return [Neighbour(layer, rank, float(cosine[i]), int(rows[i]), s.clips[s.owner[rows[i]]],
-                          s.samples[rows[i], 0] / 16_000, s.samples[rows[i], 1] / 16_000)
-                for rank, i in enumerate(best, 1)]
+        return [
+            Neighbour(
+                layer,
+                rank,
+                float(cosine[i]),
+                int(rows[i]),
+                s.clips[s.owner[rows[i]]],
+                s.samples[rows[i], 0] / 16_000,
+                s.samples[rows[i], 1] / 16_000,
+            )
+            for rank, i in enumerate(best, 1)
+        ]
 
     def rows(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> np.ndarray:
         """Rows of the k nearest segments per layer for many queries (q, L, V) -> (q, k, L); -1 where there are fewer."""

@@ -85,8 +85,9 @@ class MultiFusion(nn.Module):
     def forward(self, x: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
         """x (B, L, T, F), blocks (B, L) valid blocks -> r (B, 4F)."""
         steps = torch.arange(x.shape[2], device=x.device)
-        pooled = torch.stack([pool(x[:, i], steps < blocks[:, i : i + 1])[0]
-                              for i, pool in enumerate(self.over_time)], dim=1)  # (B, L, 2F)
+        pooled = torch.stack(
+            [pool(x[:, i], steps < blocks[:, i : i + 1])[0] for i, pool in enumerate(self.over_time)], dim=1
+        )  # (B, L, 2F)
         mapped = self.linear(self.dropout(pooled))  # (B, L, 2F)
         return self.over_layers(mapped)[0]  # (B, 4F)
 
@@ -118,8 +119,14 @@ class RAD(nn.Module):
         """Short features (B, L, T, F), blocks (B, L) -> r (B, 4F)."""
         return self.fusion((x - self.mean) / self.deviation, blocks)
 
-    def forward(self, query: torch.Tensor, query_blocks: torch.Tensor, neighbours: torch.Tensor,
-                neighbour_blocks: torch.Tensor, valid: torch.Tensor | None = None) -> RADOutput:
+    def forward(
+        self,
+        query: torch.Tensor,
+        query_blocks: torch.Tensor,
+        neighbours: torch.Tensor,
+        neighbour_blocks: torch.Tensor,
+        valid: torch.Tensor | None = None,
+    ) -> RADOutput:
         """query (B, L, T, F), query_blocks (B, L), neighbours (B, K, L, T, F), neighbour_blocks (B, K, L).
 
         ``valid`` (B, K) bool: false where a row has fewer than K neighbours. Where it has none, its difference
@@ -144,8 +151,10 @@ class RAD(nn.Module):
 
 def save_rad(model: RAD, path: str | Path) -> None:
     """Write weights and configuration as one safetensors file; tensors in fp16, the input's statistics in fp32."""
-    tensors = {name: value.detach().cpu().to(torch.float32 if name in ("mean", "deviation") else torch.float16)
-               .contiguous() for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().to(torch.float32 if name in ("mean", "deviation") else torch.float16).contiguous()
+        for name, value in model.state_dict().items()
+    }
     save_file(tensors, str(path), metadata={"rad": json.dumps(asdict(model.config), sort_keys=True)})
 
 

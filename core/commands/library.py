@@ -13,8 +13,11 @@ from core.commands.common import Bar, add_model_options, printable
 
 def add_parser(commands: Any) -> None:
     """Register the command and its parts."""
-    parser = commands.add_parser("library", help="reference library: build, add, list, verify, export, neighbours",
-                                 description="The reference library of known recordings.")
+    parser = commands.add_parser(
+        "library",
+        help="reference library: build, add, list, verify, export, neighbours",
+        description="The reference library of known recordings.",
+    )
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, words in (("build", "make a library from a folder, or go on with one"), ("add", "add a folder's clips")):
         part = _part(parts, name, words, _add)
@@ -67,13 +70,23 @@ def _add(options: argparse.Namespace) -> int:
         shipped = open_library().geometry
         geometry = shipped if shipped.encoder_sha256 == encoder_digest(detector) else None
     bar = Bar(len(wanted))
-    build(options.library, wanted, detector, geometry=geometry, keep_audio=not options.no_audio,
-          note=f"{options.part} {printable(str(options.source))}", on_progress=lambda _, name: bar.step(name), report=report)
+    build(
+        options.library,
+        wanted,
+        detector,
+        geometry=geometry,
+        keep_audio=not options.no_audio,
+        note=f"{options.part} {printable(str(options.source))}",
+        on_progress=lambda _, name: bar.step(name),
+        report=report,
+    )
     for refusal in report.refused:
         print(f"left out: {printable(refusal.what)}: {printable(refusal.reason)}", file=sys.stderr)
     s = report.snapshot
-    print(f"{report.added} added, {report.known} were there already, {len(report.refused)} left out; "
-          f"snapshot {s.id[:12]} of {s.clips} clips, {s.segments} segments")
+    print(
+        f"{report.added} added, {report.known} were there already, {len(report.refused)} left out; "
+        f"snapshot {s.id[:12]} of {s.clips} clips, {s.segments} segments"
+    )
     return 0
 
 
@@ -95,8 +108,10 @@ def _list(options: argparse.Namespace) -> int:
     library = open_library(_folder(options))
     if options.clips:
         for c in library.clips:
-            print(f"{c.sha256[:12]}  {c.label:<8}  {c.seconds:6.2f} s  {printable(c.title)}  {printable(c.name)}  "
-                  f"{printable(c.source)}  {printable(c.licence)}")
+            print(
+                f"{c.sha256[:12]}  {c.label:<8}  {c.seconds:6.2f} s  {printable(c.title)}  {printable(c.name)}  "
+                f"{printable(c.source)}  {printable(c.licence)}"
+            )
         return 0
     for s in library.store.snapshots():
         print(f"{s.id[:12]}  {s.created}  {s.clips} clips, {s.segments} segments  {printable(s.note)}")
@@ -147,6 +162,8 @@ def _neighbours(options: argparse.Namespace) -> int:
     print(f"{printable(recording.name)}, library snapshot {library.snapshot.id[:12]}")
     for neighbours in found.layers:
         for n in neighbours:
-            print(f"layer {n.layer}  {n.rank:2d}  cosine {n.cosine:.3f}  {n.clip.label:<8}  {printable(n.clip.title)}  "
-                  f"{printable(n.clip.name)}  {printable(n.clip.source)}")
+            print(
+                f"layer {n.layer}  {n.rank:2d}  cosine {n.cosine:.3f}  {n.clip.label:<8}  {printable(n.clip.title)}  "
+                f"{printable(n.clip.name)}  {printable(n.clip.source)}"
+            )
     return 0

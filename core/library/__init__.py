@@ -68,16 +68,28 @@ class Library:
         shards = self.store.shards()
         used = sorted({shard for _, _, shard in entries})
         arrays = {name: self.store.arrays(name, shards[name][0]) for name in used}
-        rows = np.array([r for r in self.store.rows("SELECT clip, row, start, stop, blocks FROM segments ORDER BY clip, row")
-                         if r[0] in numbers]).reshape(-1, 5)
+        rows = np.array(
+            [
+                r
+                for r in self.store.rows("SELECT clip, row, start, stop, blocks FROM segments ORDER BY clip, row")
+                if r[0] in numbers
+            ]
+        ).reshape(-1, 5)
         owner = np.array([numbers[c] for c in rows[:, 0]], dtype=np.int64)
         shard = np.array([used.index(s) for _, _, s in entries])[owner]
         vectors = np.empty((len(rows), self.geometry.n_layers, self.geometry.basis.shape[-1]), np.float32)
         for i, name in enumerate(used):
             vectors[shard == i] = arrays[name][0][rows[shard == i, 1]]
         vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)  # fp16 rounded them
-        return Segments(tuple(clip for _, clip, _ in entries), owner, rows[:, 2:4], rows[:, 4], vectors,
-                        tuple(arrays[name][1] for name in used), np.stack([shard, rows[:, 1]], axis=1))
+        return Segments(
+            tuple(clip for _, clip, _ in entries),
+            owner,
+            rows[:, 2:4],
+            rows[:, 4],
+            vectors,
+            tuple(arrays[name][1] for name in used),
+            np.stack([shard, rows[:, 1]], axis=1),
+        )
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -121,8 +133,14 @@ def audio_path(clip: Clip) -> Path | None:
     return path if path.is_file() else None
 
 
-def appended(base: Segments, clips: Sequence[Clip], samples: Sequence[np.ndarray], vectors: Sequence[np.ndarray],
-             short: Sequence[np.ndarray], blocks: Sequence[np.ndarray]) -> Segments:
+def appended(
+    base: Segments,
+    clips: Sequence[Clip],
+    samples: Sequence[np.ndarray],
+    vectors: Sequence[np.ndarray],
+    short: Sequence[np.ndarray],
+    blocks: Sequence[np.ndarray],
+) -> Segments:
     """The segments of ``base`` and, after them, those of more clips (a case's own references)."""
     if not clips:
         return base
@@ -130,6 +148,12 @@ def appended(base: Segments, clips: Sequence[Clip], samples: Sequence[np.ndarray
     owner = np.repeat(np.arange(len(clips)), counts) + len(base.clips)
     store = np.concatenate(short).astype(np.float16)
     place = np.stack([np.full(len(store), len(base.stores)), np.arange(len(store))], axis=1)
-    return Segments((*base.clips, *clips), np.concatenate([base.owner, owner]), np.concatenate([base.samples, *samples]),
-                    np.concatenate([base.blocks, *blocks]), np.concatenate([base.vectors, *vectors]),
-                    (*base.stores, store), np.concatenate([base.place, place]))
+    return Segments(
+        (*base.clips, *clips),
+        np.concatenate([base.owner, owner]),
+        np.concatenate([base.samples, *samples]),
+        np.concatenate([base.blocks, *blocks]),
+        np.concatenate([base.vectors, *vectors]),
+        (*base.stores, store),
+        np.concatenate([base.place, place]),
+    )

@@ -48,9 +48,18 @@ class Report:
     snapshot: Snapshot | None = None
 
 
-def build(folder: Path, wanted: Iterable[Wanted], detector: Detector, *, geometry: Geometry | None = None,
-          keep_audio: bool = True, note: str = "", on_progress: Progress | None = None,
-          cancelled: Callable[[], bool] | None = None, report: Report | None = None) -> Report:
+def build(
+    folder: Path,
+    wanted: Iterable[Wanted],
+    detector: Detector,
+    *,
+    geometry: Geometry | None = None,
+    keep_audio: bool = True,
+    note: str = "",
+    on_progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    report: Report | None = None,
+) -> Report:
     """Make a library in ``folder``, or go on with the one that is there, and publish it.
 
     geometry : the frozen map of a new library; fitted on the first clips for None
@@ -75,8 +84,10 @@ def check_encoder(geometry: Geometry, detector: Detector, what: Path | str) -> N
     """Raises LibraryError unless the library was made with this detector's frozen encoder."""
     digest = encoder_digest(detector)
     if geometry.encoder_sha256 != digest:
-        raise LibraryError(f"The library in {what} was made with the encoder {geometry.encoder_sha256[:12]}, the detector "
-                           f"{detector.name} has {digest[:12]}; build a library for it or choose another detector.")
+        raise LibraryError(
+            f"The library in {what} was made with the encoder {geometry.encoder_sha256[:12]}, the detector "
+            f"{detector.name} has {digest[:12]}; build a library for it or choose another detector."
+        )
 
 
 def _checked(wanted: Sequence[Wanted], report: Report) -> list[Wanted]:
@@ -84,15 +95,23 @@ def _checked(wanted: Sequence[Wanted], report: Report) -> list[Wanted]:
     kept = []
     for item in wanted:
         if contradiction(item.facts["label"], item.facts.get("family", "")):
-            report.refused.append(Refusal(str(item.path), f"family {item.facts['family']!r} contradicts the label "
-                                                          f"{item.facts['label']!r}"))
+            report.refused.append(
+                Refusal(str(item.path), f"family {item.facts['family']!r} contradicts the label {item.facts['label']!r}")
+            )
         else:
             kept.append(item)
     return kept
 
 
-def _fill(store: Store, items: Sequence[Wanted], detector: Detector, keep_audio: bool, report: Report,
-          on_progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
+def _fill(
+    store: Store,
+    items: Sequence[Wanted],
+    detector: Detector,
+    keep_audio: bool,
+    report: Report,
+    on_progress: Progress | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
     known, chunk = store.known(), []
     doubtful = _two_labels(items, report)
     for seen, (item, digest, recording) in enumerate(_read_ahead(items, known, doubtful, report), 1):
@@ -144,8 +163,9 @@ def _two_labels(items: Sequence[Wanted], report: Report) -> set[str]:
     return {digest for digest, found in labels.items() if len(found) > 1}
 
 
-def _read_ahead(items: Sequence[Wanted], known: dict[str, str], doubtful: set[str], report: Report
-                ) -> Iterator[tuple[Wanted, str, Recording | None]]:
+def _read_ahead(
+    items: Sequence[Wanted], known: dict[str, str], doubtful: set[str], report: Report
+) -> Iterator[tuple[Wanted, str, Recording | None]]:
     """(item, digest, recording or None) in order, a few decoded ahead; notes what is known and what is refused."""
     with ThreadPoolExecutor(2, thread_name_prefix="library") as pool:
         waiting: deque[tuple[Wanted, Future]] = deque()
@@ -167,8 +187,15 @@ def _read_ahead(items: Sequence[Wanted], known: dict[str, str], doubtful: set[st
                 future.cancel()
 
 
-def _judge(item: Wanted, digest: str, recording: Recording | None, problem: str, known: dict[str, str],
-           doubtful: set[str], report: Report) -> Recording | None:
+def _judge(
+    item: Wanted,
+    digest: str,
+    recording: Recording | None,
+    problem: str,
+    known: dict[str, str],
+    doubtful: set[str],
+    report: Report,
+) -> Recording | None:
     label = item.facts["label"]
     if digest in doubtful:
         report.refused.append(Refusal(str(item.path), "the same bytes stand in the list under both labels; none is kept"))
@@ -212,8 +239,9 @@ def segments_of(n_samples: int) -> list[Window]:
     return [w for w in windows if w.n_samples >= LEAST_SAMPLES] or list(windows[:1])
 
 
-def measure_many(recordings: Sequence[Recording], detector: Detector, geometry: Geometry
-                 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None]:
+def measure_many(
+    recordings: Sequence[Recording], detector: Detector, geometry: Geometry
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None]:
     """(samples, vectors, short, blocks) of each recording; None where it is too short for one frame."""
     plan = [segments_of(len(r.samples)) for r in recordings]
     found: dict[tuple[int, int], tuple] = {}
@@ -229,8 +257,9 @@ def measure_many(recordings: Sequence[Recording], detector: Detector, geometry: 
             yield None
 
 
-def _states(recordings: Sequence[Recording], plan: Sequence[Sequence[Window]], detector: Detector
-            ) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
+def _states(
+    recordings: Sequence[Recording], plan: Sequence[Sequence[Window]], detector: Detector
+) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
     """(which windows, states float32 (B, L, T, F)) of all windows, equal lengths together."""
     from core.encode import forward
 

@@ -89,11 +89,15 @@ class View:
                 seen.add(reference.clip.sha256)
                 chosen.append(reference)
         rows = [r.query.lasting for r in chosen]
-        return appended(base, [r.clip for r in chosen],
-                        [np.array([(r.query.windows[i].start, r.query.windows[i].stop) for i in rows[n]])
-                         for n, r in enumerate(chosen)],
-                        *([getattr(r.query, name)[rows[n]] for n, r in enumerate(chosen)]
-                          for name in ("vectors", "short", "blocks")))
+        return appended(
+            base,
+            [r.clip for r in chosen],
+            [
+                np.array([(r.query.windows[i].start, r.query.windows[i].stop) for i in rows[n]])
+                for n, r in enumerate(chosen)
+            ],
+            *([getattr(r.query, name)[rows[n]] for n, r in enumerate(chosen)] for name in ("vectors", "short", "blocks")),
+        )
 
     def allowed(self, query: Query) -> np.ndarray:
         """Mask of segments that may answer this query: never the query's own bytes."""
@@ -112,8 +116,10 @@ class View:
         base = self.library.quote()
         references = [{k: v for k, v in r.clip.to_dict().items() if k != "audio"} for r in self.references]
         changes = {"references": references, "without": sorted(self.without), "filter": self.filter_words}
-        text = f"{base['snapshot']} {sorted(r.clip.sha256 + r.clip.label for r in self.references)} " \
-               f"{sorted(self.without)} {self.filter_words}"
+        text = (
+            f"{base['snapshot']} {sorted(r.clip.sha256 + r.clip.label for r in self.references)} "
+            f"{sorted(self.without)} {self.filter_words}"
+        )
         return base | changes | {"view": hashlib.sha256(text.encode()).hexdigest()}
 
 
@@ -129,9 +135,14 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, schema "earwitness/neighbours/1": the provenance of every neighbour included."""
-        return {"schema": "earwitness/neighbours/1", "recording_sha256": self.query.sha256, "k": self.k,
-                "windows": [[self.query.windows[i].start, self.query.windows[i].stop] for i in self.windows],
-                "library": self.view.quote(), "neighbours": [n.to_dict() for layer in self.layers for n in layer]}
+        return {
+            "schema": "earwitness/neighbours/1",
+            "recording_sha256": self.query.sha256,
+            "k": self.k,
+            "windows": [[self.query.windows[i].start, self.query.windows[i].stop] for i in self.windows],
+            "library": self.view.quote(),
+            "neighbours": [n.to_dict() for layer in self.layers for n in layer],
+        }
 
 
 def encoded(recording: Recording, detector: Detector, **options: Any) -> Encoding:
@@ -151,8 +162,9 @@ def measure(encoding: Encoding, library: Library, detector: Detector | None = No
     return Query(encoding.recording_sha256, encoding.windows, m.vectors, m.short, m.blocks, library.geometry.sha256)
 
 
-def compare(source: Encoding | Query, view: Library | View, *, k: int = K, windows: Sequence[int] | None = None
-            ) -> Comparison:
+def compare(
+    source: Encoding | Query, view: Library | View, *, k: int = K, windows: Sequence[int] | None = None
+) -> Comparison:
     """The k nearest clips per layer to a recording, or to some of its windows. Raises LibraryError."""
     view = View(view) if isinstance(view, Library) else view
     query = source if isinstance(source, Query) else measure(source, view.library)
@@ -167,7 +179,11 @@ def reference(recording: Recording, label: str, library: Library, detector: Dete
         raise EarwitnessError("A reference is either bona fide or spoofed; say which.")
     query = measure(encoded(recording, detector), library, detector)
     given = {"family": "human" if label == "bonafide" else "", "source": "this case"} | facts
-    clip = Clip(**given,  # type: ignore[arg-type]
-                sha256=recording.sha256, name=recording.name, label=label,
-                seconds=round(recording.duration_s, 3))
+    clip = Clip(
+        **given,  # type: ignore[arg-type]
+        sha256=recording.sha256,
+        name=recording.name,
+        label=label,
+        seconds=round(recording.duration_s, 3),
+    )
     return Reference(clip, query)

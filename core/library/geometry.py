@@ -97,8 +97,12 @@ class Geometry:
         """Write geometry.safetensors."""
         from safetensors.numpy import save_file
 
-        note = {"encoder_sha256": self.encoder_sha256, "tau": str(self.tau), "short": str(self.short),
-                "blocks": str(self.blocks)}
+        note = {
+            "encoder_sha256": self.encoder_sha256,
+            "tau": str(self.tau),
+            "short": str(self.short),
+            "blocks": str(self.blocks),
+        }
         arrays = {name: np.ascontiguousarray(a, np.float32) for name, a in (("mean", self.mean), ("basis", self.basis))}
         save_file(arrays, str(path), metadata=note)
 
@@ -134,8 +138,15 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
-def fit_geometry(means: np.ndarray, encoder_sha256: str, *, vector: int = VECTOR, short: int = SHORT, tau: int = TAU,
-                 blocks: int = BLOCKS) -> Geometry:
+def fit_geometry(
+    means: np.ndarray,
+    encoder_sha256: str,
+    *,
+    vector: int = VECTOR,
+    short: int = SHORT,
+    tau: int = TAU,
+    blocks: int = BLOCKS,
+) -> Geometry:
     """Whiten time averages of hidden states, means (n, L, F) of n segments, layer by layer.
 
     With fewer segments than dimensions, only as many dimensions as the segments span. Raises LibraryError for fewer
@@ -167,5 +178,10 @@ def encoder_digest(detector: Detector) -> str:
 
 def tags(geometry: Geometry) -> dict[str, Any]:
     """What a result quotes of the geometry."""
-    return {"geometry_sha256": geometry.sha256, "encoder_sha256": geometry.encoder_sha256, "tau_frames": geometry.tau,
-            "layers": geometry.n_layers, "dimensions": int(geometry.basis.shape[-1])}
+    return {
+        "geometry_sha256": geometry.sha256,
+        "encoder_sha256": geometry.encoder_sha256,
+        "tau_frames": geometry.tau,
+        "layers": geometry.n_layers,
+        "dimensions": int(geometry.basis.shape[-1]),
+    }

@@ -89,13 +89,27 @@ def read_source(folder: Path, layout: str | None, refused: list[Refusal]) -> Ite
 
     layout = detect_layout(folder) if layout in (None, "auto") else layout
     if layout is None or layout == "manifest":
-        raise LibraryError(f"{folder} has no manifest.csv and isn't a corpus that is known here; name its layout or write "
-                           "a manifest with the columns file and label.")
+        raise LibraryError(
+            f"{folder} has no manifest.csv and isn't a corpus that is known here; name its layout or write "
+            "a manifest with the columns file and label."
+        )
     for item in read_corpus(layout, folder, lambda problem: refused.append(Refusal(str(folder), problem.message))):
-        yield Wanted(item.path, {
-            "name": item.clip, "label": item.label, "system": item.system, "family": item.family, "speaker": item.speaker,
-            "language": item.language, "codec": item.codec, "licence": item.licence, "source": item.source,
-            "partial": "; ".join(f"{a:g}-{b:g} s" for a, b in item.partial), "origin": item.clip})
+        yield Wanted(
+            item.path,
+            {
+                "name": item.clip,
+                "label": item.label,
+                "system": item.system,
+                "family": item.family,
+                "speaker": item.speaker,
+                "language": item.language,
+                "codec": item.codec,
+                "licence": item.licence,
+                "source": item.source,
+                "partial": "; ".join(f"{a:g}-{b:g} s" for a, b in item.partial),
+                "origin": item.clip,
+            },
+        )
 
 
 def read_manifest(path: Path, refused: list[Refusal]) -> Iterator[Wanted]:
@@ -128,9 +142,12 @@ def _row(root: Path, path: Path, number: int, row: dict[str, Any], refused: list
     if not row["file"].strip() or "\0" in row["file"] or not file.resolve().is_relative_to(root):
         return refuse(f"{row['file'][:80]!r} is not a file inside the folder")
     given = {name: row.get(name) or "" for name in COLUMNS if name in row}
-    given |= {"name": row.get("clip") or row["file"], "label": label,
-              "codec": row.get("codec") or row.get("source_codec") or "",
-              "origin": row.get("origin") or row.get("source_path") or ""}
+    given |= {
+        "name": row.get("clip") or row["file"],
+        "label": label,
+        "codec": row.get("codec") or row.get("source_codec") or "",
+        "origin": row.get("origin") or row.get("source_path") or "",
+    }
     for name in ("sha256", "seconds", "audio"):
         given.pop(name, None)  # measured here, not believed
     return Wanted(file, given)

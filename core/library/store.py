@@ -34,7 +34,7 @@ GEOMETRY = "geometry.safetensors"
 _TABLES = f"""
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE shards (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL, short_sha256 TEXT NOT NULL);
-CREATE TABLE clips (id INTEGER PRIMARY KEY, {', '.join(f'{c} {"REAL" if c == "seconds" else "TEXT"} NOT NULL' for c in COLUMNS)},
+CREATE TABLE clips (id INTEGER PRIMARY KEY, {", ".join(f"{c} {"REAL" if c == "seconds" else "TEXT"} NOT NULL" for c in COLUMNS)},
   shard TEXT NOT NULL REFERENCES shards(name), added INTEGER, removed INTEGER);
 CREATE INDEX by_digest ON clips (sha256);
 CREATE TABLE segments (clip INTEGER NOT NULL REFERENCES clips(id), row INTEGER NOT NULL, start INTEGER NOT NULL,
@@ -116,7 +116,9 @@ class Store:
             with closing(self.connect()) as database:
                 return database.execute(query, values).fetchall()
         except sqlite3.Error as problem:
-            raise LibraryError(f"{self.folder / DATABASE} can't be read ({problem}); restore it or build anew.") from problem
+            raise LibraryError(
+                f"{self.folder / DATABASE} can't be read ({problem}); restore it or build anew."
+            ) from problem
 
     def about(self) -> dict[str, str]:
         return dict(self.rows("SELECT key, value FROM about"))
@@ -131,13 +133,18 @@ class Store:
         """The newest state, or the one whose id begins with ``name``. Raises LibraryError where there is none."""
         found = [s for s in self.snapshots() if name is None or s.id.startswith(name)]
         if not found:
-            raise LibraryError(f"The library in {self.folder} has no snapshot {name or ''} yet; a build has not finished.")
+            raise LibraryError(
+                f"The library in {self.folder} has no snapshot {name or ''} yet; a build has not finished."
+            )
         return found[-1]
 
     def clips(self, snapshot: Snapshot) -> list[tuple[int, Clip, str]]:
         """(number, clip, shard) of a snapshot, in the order of adding."""
-        rows = self.rows(f"SELECT id, shard, {', '.join(COLUMNS)} FROM clips WHERE added <= ? AND (removed IS NULL OR "
-                         "removed > ?) ORDER BY id", (snapshot.seq, snapshot.seq))
+        rows = self.rows(
+            f"SELECT id, shard, {', '.join(COLUMNS)} FROM clips WHERE added <= ? AND (removed IS NULL OR "
+            "removed > ?) ORDER BY id",
+            (snapshot.seq, snapshot.seq),
+        )
         return [(row[0], Clip(*row[2:]), row[1]) for row in rows]
 
     def known(self) -> dict[str, str]:
@@ -155,8 +162,10 @@ class Store:
         vectors = np.concatenate([m.vectors for m in batch]).astype(np.float16)
         short = np.concatenate([m.short for m in batch]).astype(np.float16)
         name = hashlib.sha256(vectors.tobytes() + "".join(m.clip.sha256 for m in batch).encode()).hexdigest()[:16]
-        digests = [_write_array(self.folder / f"{kind}-{name}.npy", array)
-                   for kind, array in (("vectors", vectors), ("short", short))]
+        digests = [
+            _write_array(self.folder / f"{kind}-{name}.npy", array)
+            for kind, array in (("vectors", vectors), ("short", short))
+        ]
         try:
             with closing(self.connect()) as database, database:
                 database.execute("INSERT OR IGNORE INTO shards VALUES (?, ?, ?, ?)", (name, len(vectors), *digests))
@@ -164,8 +173,10 @@ class Store:
                 for m in batch:
                     row = _enter(database, m, name, row)
         except sqlite3.Error as problem:
-            raise LibraryError(f"{self.folder / DATABASE} can't be written ({problem}); free some space and run the same "
-                               "command again: what is finished is kept.") from problem
+            raise LibraryError(
+                f"{self.folder / DATABASE} can't be written ({problem}); free some space and run the same "
+                "command again: what is finished is kept."
+            ) from problem
 
     def publish(self, note: str = "", *, remove: Iterable[str] = ()) -> Snapshot:
         """Make everything that waits visible, and the given digests invisible, at once; no change, no new snapshot."""
@@ -175,13 +186,15 @@ class Store:
                 last = database.execute("SELECT MAX(seq) FROM snapshots").fetchone()[0] or 0
                 changed = database.execute("UPDATE clips SET added = ? WHERE added IS NULL", (last + 1,)).rowcount
                 for digest in remove:
-                    changed += database.execute("UPDATE clips SET removed = ? WHERE sha256 = ? AND removed IS NULL",
-                                                (last + 1, digest)).rowcount
+                    changed += database.execute(
+                        "UPDATE clips SET removed = ? WHERE sha256 = ? AND removed IS NULL", (last + 1, digest)
+                    ).rowcount
                 if changed or not last:
                     self._enter_snapshot(database, last + 1, note)
         except sqlite3.Error as problem:
-            raise LibraryError(f"{self.folder / DATABASE} can't be written ({problem}); the earlier state is unharmed."
-                               ) from problem
+            raise LibraryError(
+                f"{self.folder / DATABASE} can't be written ({problem}); the earlier state is unharmed."
+            ) from problem
         return self.snapshot()
 
     def _enter_snapshot(self, database: sqlite3.Connection, seq: int, note: str) -> None:
@@ -190,10 +203,13 @@ class Store:
         h, n = hashlib.sha256(self.geometry.sha256.encode()), 0
         for n, row in enumerate(rows, 1):  # noqa: B007 - the count is wanted
             h.update(json.dumps(row, ensure_ascii=True).encode())
-        segments = database.execute("SELECT COUNT(*) FROM segments JOIN clips ON clips.id = clip WHERE added <= ? AND "
-                                    "removed IS NULL", (seq,)).fetchone()[0]
+        segments = database.execute(
+            "SELECT COUNT(*) FROM segments JOIN clips ON clips.id = clip WHERE added <= ? AND removed IS NULL", (seq,)
+        ).fetchone()[0]
         created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        database.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", (seq, h.hexdigest(), created, n, segments, note))
+        database.execute(
+            "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", (seq, h.hexdigest(), created, n, segments, note)
+        )
 
     # ---- numbers
 
@@ -210,8 +226,12 @@ def _enter(database: sqlite3.Connection, m: Measurement, shard: str, row: int) -
     """Enter one clip and its segments; returns the next free row of the shard."""
     marks = ", ".join("?" * len(COLUMNS))
     values = [getattr(m.clip, name) for name in COLUMNS]
-    clip = database.execute(f"INSERT INTO clips ({', '.join(COLUMNS)}, shard) VALUES ({marks}, ?)", (*values, shard)).lastrowid
-    rows = [(clip, row + i, int(a), int(b), int(n)) for i, ((a, b), n) in enumerate(zip(m.samples, m.blocks, strict=True))]
+    clip = database.execute(
+        f"INSERT INTO clips ({', '.join(COLUMNS)}, shard) VALUES ({marks}, ?)", (*values, shard)
+    ).lastrowid
+    rows = [
+        (clip, row + i, int(a), int(b), int(n)) for i, ((a, b), n) in enumerate(zip(m.samples, m.blocks, strict=True))
+    ]
     database.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", rows)
     return row + len(rows)
 
@@ -233,11 +253,14 @@ def _written(path: Path, save) -> None:
     part = path.with_name(path.name + ".part")
     try:
         save(part)
+        part.chmod(0o644)
         os.replace(part, path)
     except OSError as problem:
         part.unlink(missing_ok=True)
-        raise LibraryError(f"{path} can't be written ({problem.strerror or problem}); free some space and run the same "
-                           "command again: what is finished is kept.") from problem
+        raise LibraryError(
+            f"{path} can't be written ({problem.strerror or problem}); free some space and run the same "
+            "command again: what is finished is kept."
+        ) from problem
 
 
 def _open_array(path: Path, rows: int) -> np.ndarray:

@@ -27,8 +27,10 @@ def remove(folder: Path, digests: Collection[str], note: str = "") -> Snapshot:
     for wanted in digests:
         found = [digest for digest in known if digest.startswith(wanted)]
         if len(wanted) < 6 or len(found) != 1:
-            raise LibraryError(f"{wanted!r} stands for {len(found)} clips of the library in {folder}; give at least six "
-                               "digits of the sha256 of one.")
+            raise LibraryError(
+                f"{wanted!r} stands for {len(found)} clips of the library in {folder}; give at least six "
+                "digits of the sha256 of one."
+            )
         chosen += found
     return store.publish(note, remove=chosen)
 
@@ -49,15 +51,21 @@ def verify(folder: Path, encoder_sha256: str | None = None) -> list[Fault]:
     store, faults = Store.open(folder), []
     snapshot = store.snapshot()
     if encoder_sha256 is not None and store.geometry.encoder_sha256 != encoder_sha256:
-        faults.append(Fault(GEOMETRY, f"made with the encoder {store.geometry.encoder_sha256[:12]}, the detector has "
-                                      f"{encoder_sha256[:12]}"))
+        faults.append(
+            Fault(
+                GEOMETRY,
+                f"made with the encoder {store.geometry.encoder_sha256[:12]}, the detector has {encoder_sha256[:12]}",
+            )
+        )
     used = {shard for _, _, shard in store.clips(snapshot)}
     for name, (rows, *digests) in store.shards().items():
         for kind, digest in zip(("vectors", "short"), digests, strict=True):
             path = folder / f"{kind}-{name}.npy"
             problem = _shard_problem(store, path, rows, digest)
             if problem:
-                faults.append(Fault(path.name, problem + ("" if name in used else " (no clip of this snapshot is in it)")))
+                faults.append(
+                    Fault(path.name, problem + ("" if name in used else " (no clip of this snapshot is in it)"))
+                )
     return faults
 
 
@@ -107,8 +115,9 @@ def _plain(value: object) -> str:
     return "'" + text if text[:1] in "=+-@\t\r" else text
 
 
-def counts(library: Library, names: Sequence[str] = ("label", "family", "system", "speaker", "language", "source", "licence")
-           ) -> dict[str, dict[str, int]]:
+def counts(
+    library: Library, names: Sequence[str] = ("label", "family", "system", "speaker", "language", "source", "licence")
+) -> dict[str, dict[str, int]]:
     """How many clips there are of each value of some facts, most first."""
     found: dict[str, dict[str, int]] = {}
     for name in names:

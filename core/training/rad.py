@@ -108,8 +108,9 @@ class Facts:
         return barred
 
 
-def nearest(queries: np.ndarray, library: np.ndarray, barred: np.ndarray | None, k: int,
-            rng: np.random.Generator | None = None) -> np.ndarray:
+def nearest(
+    queries: np.ndarray, library: np.ndarray, barred: np.ndarray | None, k: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Rows of the k nearest per layer, (n, k, L), by cosine of unit vectors (n, L, V), (m, L, V); with ``rng``, k at
     random instead. A row of -1 where fewer than k are allowed.
     """
@@ -142,9 +143,17 @@ class Trained:
     losses: list[float]
 
 
-def train_rad(clips: Sequence[Clip], views: Sequence[Windows], recipe: RadRecipe, training: Sequence[Clip], *,
-              seed: int = 0, encoder_sha256: str = "", geometry: Geometry | None = None,
-              on_step: Callable[[int, int, float], None] | None = None) -> Trained:
+def train_rad(
+    clips: Sequence[Clip],
+    views: Sequence[Windows],
+    recipe: RadRecipe,
+    training: Sequence[Clip],
+    *,
+    seed: int = 0,
+    encoder_sha256: str = "",
+    geometry: Geometry | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Trained:
     """Train one network on ``training`` (a part of ``clips``; views[i] are windows of all ``clips``, view 0 clean)."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -170,15 +179,25 @@ def library_of(shelf: Shelf, facts: Facts, inside: np.ndarray, recipe: RadRecipe
     return shelf.take(np.flatnonzero(wanted[shelf.clip]))
 
 
-def neighbours_of(queries: Shelf, library: Shelf, facts: Facts, recipe: RadRecipe, rng: np.random.Generator,
-                  exclude: str | None = None) -> np.ndarray:
+def neighbours_of(
+    queries: Shelf, library: Shelf, facts: Facts, recipe: RadRecipe, rng: np.random.Generator, exclude: str | None = None
+) -> np.ndarray:
     """Rows (n, K, L) of ``library`` for every query window, by the recipe's rules."""
     blind = rng if recipe.retrieve == "random" else None
-    return np.concatenate([
-        nearest(part.vectors, library.vectors, facts.barred(part.clip, library.clip, exclude or recipe.exclude), recipe.k,
-                blind)
-        for part in (queries.take(np.arange(i, min(i + 1000, len(queries.clip)))) for i in range(0, len(queries.clip), 1000))
-    ])
+    return np.concatenate(
+        [
+            nearest(
+                part.vectors,
+                library.vectors,
+                facts.barred(part.clip, library.clip, exclude or recipe.exclude),
+                recipe.k,
+                blind,
+            )
+            for part in (
+                queries.take(np.arange(i, min(i + 1000, len(queries.clip)))) for i in range(0, len(queries.clip), 1000)
+            )
+        ]
+    )
 
 
 class _Draws:
@@ -207,8 +226,16 @@ def _standardise(model: RAD, library: Shelf) -> None:
         model.deviation[layer, 0] = torch.from_numpy(x.std(0).clip(1e-3))
 
 
-def _descend(model: RAD, recipe: RadRecipe, queries: Sequence[Shelf], found: Sequence[np.ndarray], library: Shelf,
-             draws: _Draws, facts: Facts, on_step: Callable[[int, int, float], None] | None) -> list[float]:
+def _descend(
+    model: RAD,
+    recipe: RadRecipe,
+    queries: Sequence[Shelf],
+    found: Sequence[np.ndarray],
+    library: Shelf,
+    draws: _Draws,
+    facts: Facts,
+    on_step: Callable[[int, int, float], None] | None,
+) -> list[float]:
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.1)
     share = min(max(draws.bonafide_share, 1e-3), 1 - 1e-3)
@@ -243,13 +270,23 @@ def _forward(model: RAD, queries: Shelf, library: Shelf, rows: np.ndarray):
 
 
 @torch.inference_mode()
-def window_scores(trained: Trained, queries: Shelf, facts: Facts, recipe: RadRecipe, *, library: Shelf | None = None,
-                  exclude: str = "clip", seed: int = 0) -> np.ndarray:
+def window_scores(
+    trained: Trained,
+    queries: Shelf,
+    facts: Facts,
+    recipe: RadRecipe,
+    *,
+    library: Shelf | None = None,
+    exclude: str = "clip",
+    seed: int = 0,
+) -> np.ndarray:
     """Score of every query window (n,), higher for bona fide, against the trained or another library."""
     library = trained.library if library is None else library
     rows = neighbours_of(queries, library, facts, recipe, np.random.default_rng(seed), exclude)
-    parts = [_forward(trained.model, queries.take(np.arange(i, min(i + 256, len(rows)))), library, rows[i : i + 256]).score
-             for i in range(0, len(rows), 256)]
+    parts = [
+        _forward(trained.model, queries.take(np.arange(i, min(i + 256, len(rows)))), library, rows[i : i + 256]).score
+        for i in range(0, len(rows), 256)
+    ]
     return torch.cat(parts).numpy()
 
 

@@ -24,12 +24,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         part.add_argument("--library", type=Path, metavar="DIR", help="library folder (default: the shipped one)")
         part.set_defaults(func=func)
         if name != "map":
-            part.add_argument("--corpus", type=Path, required=name == "library", metavar="DIR", help="folder with manifest.csv")
+            part.add_argument(
+                "--corpus", type=Path, required=name == "library", metavar="DIR", help="folder with manifest.csv"
+            )
             part.add_argument("--work", type=Path, required=True, metavar="DIR", help="working folder of `core corpus`")
             part.add_argument("--into", type=Path, default=MODEL, metavar="DIR", help="model folder to write")
         part.add_argument("--seed", type=int, default=0)
         if name == "evaluate":
-            part.add_argument("--variants", default="rad,without-retrieval", metavar="LIST", help="comma-separated, or all")
+            part.add_argument(
+                "--variants", default="rad,without-retrieval", metavar="LIST", help="comma-separated, or all"
+            )
             part.add_argument("--seeds", type=int, default=1, help="seeds of rad and without-retrieval (default: 1)")
 
 
@@ -80,7 +84,9 @@ def _map(options: argparse.Namespace) -> int:
     from core.project import MAP_FILE, fit_map, save_map
 
     folder = _place(options)
-    fitted = fit_map(open_library(folder), seed=options.seed, on_progress=lambda share, words: _say(f"{share:.0%} {words}"))
+    fitted = fit_map(
+        open_library(folder), seed=options.seed, on_progress=lambda share, words: _say(f"{share:.0%} {words}")
+    )
     save_map(fitted, folder / MAP_FILE)
     print(json.dumps(fitted.about, indent=1))
     return 0
@@ -96,7 +102,9 @@ def _train(options: argparse.Namespace) -> int:
     trained = train_rad(clips, views, RadRecipe(), clips, seed=options.seed, geometry=geometry)
     options.into.mkdir(parents=True, exist_ok=True)
     save_rad(trained.model, options.into / "rad.safetensors")
-    print(f"wrote {options.into / 'rad.safetensors'}, last loss {sum(trained.losses[-50:]) / 50:.3f}; now run rad evaluate")
+    print(
+        f"wrote {options.into / 'rad.safetensors'}, last loss {sum(trained.losses[-50:]) / 50:.3f}; now run rad evaluate"
+    )
     return 0
 
 
@@ -108,7 +116,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     detector, clips, views = _prepared(options)
     known = rad_variants(RadRecipe())
     names = list(known) if options.variants == "all" else [n for n in options.variants.split(",") if n in known]
-    card = evaluate(options.work, clips, views, detector, open_library(_place(options)), names, options.seeds, options.into,
-                    _say)
+    card = evaluate(
+        options.work, clips, views, detector, open_library(_place(options)), names, options.seeds, options.into, _say
+    )
     print(json.dumps(card["metrics"]["leave_source_out"], indent=1))
     return 0

@@ -56,8 +56,9 @@ class Windows:
         return out, filled
 
 
-def load_windows(work: Path, clips: Sequence[Clip], detector: Detector, view: int,
-                 say: Callable[[str], None] = lambda _: None) -> Windows:
+def load_windows(
+    work: Path, clips: Sequence[Clip], detector: Detector, view: int, say: Callable[[str], None] = lambda _: None
+) -> Windows:
     """The windows of one view, encoded now if they are not in the working folder yet."""
     from core.library.geometry import encoder_digest
 
@@ -70,8 +71,9 @@ def load_windows(work: Path, clips: Sequence[Clip], detector: Detector, view: in
     return Windows(np.load(x, mmap_mode="r"), rows[:, 0], rows[:, 2])
 
 
-def _encode(work: Path, clips: Sequence[Clip], detector: Detector, view: int, x: Path, owner: Path,
-            say: Callable[[str], None]) -> None:
+def _encode(
+    work: Path, clips: Sequence[Clip], detector: Detector, view: int, x: Path, owner: Path, say: Callable[[str], None]
+) -> None:
     from core.encode import forward
     from core.frames import plan_windows
 

@@ -26,8 +26,8 @@ def _facts(row: dict[str, str]) -> dict[str, str]:
     origin = row.get("source_path", "")
     if row.get("source_commit"):
         origin = f"https://github.com/{row['source']}/blob/{row['source_commit']}/{origin}"
-    facts = {name: row.get(name, "") for name in ("label", "system", "family", "speaker", "language", "partial", "licence",
-                                                   "source")}
+    names = ("label", "system", "family", "speaker", "language", "partial", "licence", "source")
+    facts = {name: row.get(name, "") for name in names}
     return facts | {"name": row["clip"], "codec": row.get("source_codec", ""), "origin": origin}
 
 
@@ -36,7 +36,23 @@ def example_clips() -> Iterator[Wanted]:
     for entry in json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8")):
         bonafide = entry["truth"] == "bona fide"
         spliced = "; ".join(f"{a:g}-{b:g} s" for a, b in entry.get("spliced_s", ()))
-        yield Wanted(EXAMPLES / entry["file"], {
-            "name": entry["file"], "label": "bonafide" if bonafide else "spoof", "system": entry.get("system", ""),
-            "family": "human" if bonafide else entry.get("family", ""), "partial": spliced, "source": "bundled example",
-            "licence": entry.get("licence", ""), "origin": entry.get("attribution", "")})
+        yield Wanted(
+            EXAMPLES / entry["file"],
+            {
+                "name": entry["file"],
+                "label": "bonafide" if bonafide else "spoof",
+                "system": entry.get("system", ""),
+                "family": "human" if bonafide else entry.get("family", ""),
+                "partial": spliced,
+                "source": "bundled example",
+                "speaker": _speaker(entry.get("attribution", "")),
+                "language": entry.get("language", ""),
+                "licence": entry.get("licence", ""),
+                "origin": entry.get("attribution", ""),
+            },
+        )
+
+
+def _speaker(attribution: str) -> str:
+    """The person whose voice an example has, where its attribution begins with one."""
+    return "" if attribution.startswith("made for") else attribution.split(" (", maxsplit=1)[0]
