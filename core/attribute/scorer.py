@@ -212,3 +212,20 @@ def shuffle_weights(network: nn.Module, seed: int) -> nn.Module:
                 order = torch.randperm(value.numel(), generator=generator).to(value.device)
                 value.copy_(value.flatten()[order].view_as(value))
     return network
+
+
+def scorer_of(detector: Any) -> Scorer:
+    """The scorer of the default finding's detector, or of any ``ClipDetector``.
+
+    Raises ModelUnavailable, with the detector's own reason, where it may not be used yet.
+    """
+    from core.errors import ModelUnavailable
+    from models.finfoed import FInfoED
+
+    inner = getattr(detector, "detector", detector)  # the default finding's detector behind the shared contract
+    if isinstance(getattr(inner, "network", None), FInfoED) and hasattr(inner, "calibration"):
+        return FInfoEDScorer.of(inner)
+    refusal = getattr(detector, "refusal", "")
+    if refusal:
+        raise ModelUnavailable(str(refusal))
+    return ClipScorer.of(detector)

@@ -29,6 +29,6 @@ def attribute(problem: Problem, baseline: torch.Tensor, *, tell: Callable[[float
     total = torch.zeros(problem.shape, device=problem.x.device)
     for copy in range(copies):
         noisy = problem.x + deviation * torch.randn(problem.x.shape, generator=generator).to(problem.x)
-        share = (lambda done, copy=copy: tell((copy + done) / copies))
-        total += along_the_line(problem, noisy, baseline, steps, batch, share)
+        total += along_the_line(problem, noisy, baseline, steps, batch,
+                                lambda done, copy=copy: tell((copy + done) / copies))
     return total / copies
