@@ -212,7 +212,7 @@ class AASIST(nn.Module):
         """A small random instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(AASISTConfig((4, 8), (8, 6))).eval()
+            return cls(AASISTConfig((4, 8), (8, 6), pool_ratios=LIGHT_POOL_RATIOS)).eval()
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) at 16 kHz -> logits (B, 2)."""

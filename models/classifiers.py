@@ -45,10 +45,10 @@ NORMALISE = ("none", "zero-mean-unit-variance", "feature-extractor")
 def classifier_type(folder: Path) -> str:
     """``model_type`` of a folder whose class is on the list. Raises EncoderUnavailable."""
     kind = read_config(folder).get("model_type")
-    if kind not in CLASSES:
-        raise EncoderUnavailable(f"{folder.name} holds a model of type {kind!r}, which is not supported; supported "
-                                 f"are {', '.join(CLASSES)}.")
-    return str(kind)
+    if not isinstance(kind, str) or kind not in CLASSES:
+        raise EncoderUnavailable(f"{folder.name} holds a model of type {str(kind)[:60]!r}, which is not supported; "
+                                 f"supported are {', '.join(CLASSES)}.")
+    return kind
 
 
 def safe_config(folder: Path) -> Any:
@@ -171,6 +171,28 @@ def unit_variance(wav: torch.Tensor) -> torch.Tensor:
     return (wav - mean) / (variance + 1e-7).sqrt()
 
 
+def _check_room(folder: Path, model_class: type, config: Any) -> None:
+    """Raises EncoderUnavailable where the configuration asks for more values than its weights hold, before any memory
+    is taken for them."""
+    from safetensors import safe_open
+
+    try:
+        held = 0
+        for file in weight_files(folder):
+            with safe_open(str(file), framework="pt") as handle:
+                held += sum(math.prod(handle.get_slice(name).get_shape()) for name in handle.keys())  # noqa: SIM118
+        with torch.device("meta"):
+            wanted = sum(p.numel() for p in model_class(config).parameters())
+    except EncoderUnavailable:
+        raise
+    except Exception as problem:  # the library's constructors have many kinds of error
+        raise EncoderUnavailable(f"The files in {folder.name} are damaged or don't fit each other; fetch the model "
+                                 "again.") from problem
+    if wanted > 1.1 * held + 10_000:
+        raise EncoderUnavailable(f"The config.json in {folder.name} describes a larger network than its weights hold; "
+                                 "fetch the model again.")
+
+
 def load_classifier(folder: Path, *, sample_rate_hz: int, normalise: str) -> Classifier:
     """A checkpoint in fp32 and evaluation mode, without gradients to its parameters.
 
@@ -188,9 +210,11 @@ def load_classifier(folder: Path, *, sample_rate_hz: int, normalise: str) -> Cla
                                  "the card.")
     if kind.startswith("audio") and float(extractor.get("std") or DEVIATION) <= 0:
         raise EncoderUnavailable(f"The preprocessor_config.json in {folder.name} has a deviation that isn't positive.")
-    config = safe_config(folder)
+    config, model_class = safe_config(folder), getattr(transformers, CLASSES[kind][1])
+    _check_room(folder, model_class, config)
+    transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
-        model = load_transformers_model(getattr(transformers, CLASSES[kind][1]), folder, config)
+        model = load_transformers_model(model_class, folder, config)
     model = model.requires_grad_(False).eval()
     if not kind.startswith("audio"):  # or the library marks inputs as leaves
         getattr(model, model.base_model_prefix).feature_extractor._requires_grad = False

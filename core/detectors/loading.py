@@ -140,8 +140,8 @@ def judge(detector: NetworkDetector, scored: Scored, clips: str) -> Told:
     last, turned = detector.n_logits - 1, found.auc < 0.5
     value, low, high = (1 - found.auc, 1 - found.high, 1 - found.low) if turned else (found.auc, found.low, found.high)
     words = (f"The known clips settle it: logit {last} follows {'spoof' if turned else 'bona fide speech'}; with that, "
-             f"bona fide clips score higher in {value:.0%} of pairs [{low:.0%}, {high:.0%}] ({found.n_bonafide} bona fide, "
-             f"{found.n_spoof} spoofed clips).")
+             f"bona fide clips score higher in {value:.0%} of pairs [{low:.0%}, {high:.0%}] ({found.n_bonafide} bona "
+             f"fide, {found.n_spoof} spoofed clips).")
     polarity = Polarity("verified", value, low, high, found.p_value, found.n_bonafide, found.n_spoof, words, clips)
     return Told(polarity, Card(spoof_index=last) if turned else Card(bonafide_index=last), turned)
 
