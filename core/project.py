@@ -34,7 +34,7 @@ PARAMETERS: dict[str, Any] = {"n_neighbors": NEIGHBOURS, "min_dist": 0.1, "metri
 @dataclass(frozen=True, eq=False)
 class Map:
     """Places of a library's segments, layer by layer. umap (L, n, 2), pca (L, n, 2) float32; axes (L, V, 2) and
-    centre (L, V) of the PCA; trust (L, n): each segment's own share of shared neighbours on the UMAP; about: how it was made.
+    centre (L, V) of the PCA; trust (L, n): each segment's share of shared neighbours on the UMAP; about: its making.
     """
 
     umap: np.ndarray

@@ -1,7 +1,7 @@
 """Nearest known recordings, layer by layer, and what they say by themselves (the training-free score).
 
-Search is exact by default: FAISS proposes by inner product, the proposals are scored again in double precision and sorted by
-score and place, so the answer is that of brute force, bit by bit, whatever the batch. Approximate indexes are built on
+Search is exact by default: FAISS proposes by inner product, the proposals are scored again in double precision and sorted
+by score and place, so the answer is that of brute force, bit by bit, whatever the batch. Approximate indexes are built on
 demand only, above a size, and never used below a measured recall.
 """
 

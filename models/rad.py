@@ -53,7 +53,7 @@ class RADOutput:
 
 
 class AttentiveStatistics(nn.Module):
-    """Attentive mean and deviation along one axis: a = softmax(V tanh(W x + b)), mu = sum a x, sigma^2 = sum a (x-mu)^2."""
+    """Attentive mean and deviation: a = softmax(V tanh(W x + b)), mu = sum a x, sigma^2 = sum a (x - mu)^2."""
 
     def __init__(self, features: int, bottleneck: int) -> None:
         super().__init__()

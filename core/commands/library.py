@@ -1,4 +1,4 @@
-"""`python -m core library ...`: build, add to, remove from, list, verify and export a reference library; and what is near."""
+"""`python -m core library ...`: build, add, remove, list, verify and export reference libraries; and what is near."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The two detectors that retrieve: RAD, and the training-free nearest-neighbour score as its honest baseline.
 
-Both hear what the reference library's encoder hears (without adapters) and both refuse where the Finding would abstain, so
-that a score is never shown for a recording that can't carry one. What they answer depends on the library and on what a
+Both hear what the reference library's encoder hears (without adapters) and both refuse where a recording fails a fatal
+quality check, so that no score is shown for what can't carry one. What they answer depends on the library and on what a
 case adds to it or takes away: ``score_view`` takes such a view and costs milliseconds, because the encoding is shared.
 """
 

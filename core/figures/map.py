@@ -1,4 +1,4 @@
-"""The library's map with a recording's path on it. Plain SVG: it needs no graphics card, and no more points than draw well."""
+"""The library's map with a recording's path on it. Plain SVG: no graphics card needed, no more points than draw well."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def spectra(
 def spectrogram_difference(
     query: np.ndarray, other: np.ndarray, frequencies: np.ndarray, *, hop_s: float, provenance: str = ""
 ) -> go.Figure:
-    """Spectrograms of both in dB [T, B], one above the other, and their difference frame by frame; frequencies [B], Hz."""
+    """Spectrograms of both in dB [T, B], one above the other, and their difference; frequencies [B], Hz."""
     n = min(len(query), len(other))
     figure = make_subplots(
         3,
@@ -178,7 +178,7 @@ def spectrogram_difference(
 
 
 def recall_by_layer(rows: Sequence[dict[str, Any]], *, provenance: str = "") -> go.Figure:
-    """How often the library finds the same speaker, and the original of a degraded copy, layer by layer; chance beside."""
+    """How often the library finds the same speaker, and the original of a degraded copy, by layer; chance beside."""
     figure = new_figure(height=250, provenance=provenance)
     series = (
         ("speaker_at_1", "same speaker first", "#009E73", "circle", "solid"),

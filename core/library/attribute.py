@@ -1,9 +1,9 @@
 """Which known system does a recording resemble most, and is that near enough to name one? Open-set, training-free.
 
 A system's score is the mean cosine of its few nearest clips, over all layers. Whether the best score is near enough is
-decided by a logistic curve on the score and its lead over the second, fitted by leaving whole systems out: "none of these"
-is an answer, not a leftover. In the shipped library nearly every system comes from one publisher's page, so resembling a
-system also means resembling that page's channel, speakers and texts.
+decided by a logistic curve on the score and its lead over the second, fitted by leaving whole systems out: "none of
+these" is an answer, not a leftover. In the shipped library nearly every system comes from one publisher's page, so
+resembling a system also means resembling that page's channel, speakers and texts.
 """
 
 from __future__ import annotations

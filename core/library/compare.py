@@ -1,7 +1,7 @@
 """One recording beside a library: its measured windows, its nearest known recordings, and how each was found.
 
-``encoded`` runs the bare encoder (libraries are made without adapters, because adapters get retrained); everything after it
-takes milliseconds, so that a filter, another K or a removed neighbour answers at once.
+``encoded`` runs the bare encoder (libraries are made without adapters, because adapters get retrained); everything after
+it takes milliseconds, so that a filter, another K or a removed neighbour answers at once.
 """
 
 from __future__ import annotations

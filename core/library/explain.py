@@ -85,7 +85,7 @@ def influences(detector: RetrievalDetector, query: Query, view: View, most: int 
 
 
 def band_levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(levels in dB [T, 64], centre frequencies [64]) of mono samples at 16 kHz: 64 ms windows every 20 ms, 125 Hz bands."""
+    """(levels in dB [T, 64], centres in Hz [64]) of mono samples at 16 kHz: 64 ms windows every 20 ms, 125 Hz bands."""
     x = np.pad(np.asarray(samples, np.float32), (0, max(0, FFT - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(x, FFT)[::HOP] * np.hanning(FFT).astype(np.float32)
     power = np.abs(np.fft.rfft(frames, axis=1))[:, 1:] ** 2  # (T, 512)

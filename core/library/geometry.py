@@ -4,8 +4,8 @@
                         -> means of blocks of tau frames -> the same map       short features (B, L, N, S)
 
 The basis whitens: means of raw hidden states point nearly all in one direction, and after whitening the same speaker
-comes first noticeably more often (measured; see the library's card). The map is fitted once, before a library's first clip,
-and named by its digest; libraries and networks that name the same digest fit together.
+comes first more often (measured on the training corpus: for 0.70 of windows instead of 0.56 in layer 0). The map is
+fitted once, before a library's first clip, and named by its digest; libraries and networks that name the same one fit.
 """
 
 from __future__ import annotations

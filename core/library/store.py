@@ -31,10 +31,12 @@ FORMAT = 1
 DATABASE = "library.sqlite"
 GEOMETRY = "geometry.safetensors"
 
+_FACTS = ", ".join(f"{name} {'REAL' if name == 'seconds' else 'TEXT'} NOT NULL" for name in COLUMNS)
 _TABLES = f"""
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE shards (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL, short_sha256 TEXT NOT NULL);
-CREATE TABLE clips (id INTEGER PRIMARY KEY, {", ".join(f"{c} {"REAL" if c == "seconds" else "TEXT"} NOT NULL" for c in COLUMNS)},
+CREATE TABLE shards (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL,
+  short_sha256 TEXT NOT NULL);
+CREATE TABLE clips (id INTEGER PRIMARY KEY, {_FACTS},
   shard TEXT NOT NULL REFERENCES shards(name), added INTEGER, removed INTEGER);
 CREATE INDEX by_digest ON clips (sha256);
 CREATE TABLE segments (clip INTEGER NOT NULL REFERENCES clips(id), row INTEGER NOT NULL, start INTEGER NOT NULL,
@@ -59,7 +61,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A clip with its segments, ready to be written: samples (n, 2), vectors (n, L, V), short (n, L, N, S), blocks (n,)."""
+    """A clip with its n segments, ready to be written: samples (n, 2), vectors (n, L, V), short (n, L, N, S), blocks."""
 
     clip: Clip
     samples: np.ndarray

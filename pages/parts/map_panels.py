@@ -173,7 +173,7 @@ def _open(found: Desk, clip: Any) -> None:
         player(cache.under_name(job.result[0], clip.name), opened)
     else:
         st.caption(
-            f"{widgets.plain(clip.name)} can't be played here; it is public at {widgets.plain(clip.origin or clip.source)}."
+            f"{widgets.plain(clip.name)} can't be played here; its source: {widgets.plain(clip.origin or clip.source)}."
         )
     st.page_link("pages/neighbours.py", label="See it beside the recording on the Neighbours page")
 
@@ -206,7 +206,7 @@ def _about(plan: Any, kind: str, layer: int) -> None:
         widgets.teach(
             "segments that are near in the full space were pulled together, so tight groups are mostly real groups. A "
             "recording is placed by its nearest known segments.",
-            "the distance between groups, their size and their order around the picture mean nothing, and a point between "
+            "the distance between groups, their size and their order in the picture mean nothing, and a point between "
             "two groups is no mixture of them. A place with a low trust figure is only a guess.",
             paper=PAPER,
         )

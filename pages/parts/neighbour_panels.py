@@ -111,8 +111,8 @@ def matrix(found: Desk, comparison: Any) -> None:
         st.dataframe([{**n.to_dict()} for layer in comparison.layers for n in layer], hide_index=True, height=260)
     with right:
         widgets.teach(
-            "every row is one hidden layer of the frozen encoder; its marks are the known clips whose segments point in the "
-            "most similar direction there. The paper finds that early layers retrieve the same speaker and later ones drift "
+            "every row is one hidden layer of the frozen encoder; its marks are the known clips whose segments point the "
+            "most similar way there. The paper finds that early layers retrieve the same speaker and later ones drift "
             "towards content.",
             "a row of spoofed neighbours is no finding: a bona fide recording over the same channel, or of the same "
             "sentence, has such neighbours, too.",

@@ -189,7 +189,7 @@ def attribution(found: Desk, known: Any, query: Any, here: Any, windows: Any) ->
     )
     a = card["attribution"]
     st.caption(
-        f"It supposes that the recording is spoofed; it is no sign that it is. Measured on the library's own clips: macro F1 "
+        f"It supposes that the recording is spoofed and is no sign of it. Measured on the library's own clips: macro F1 "
         f"{a['macro_f1']:.2f} over {a['systems']} systems (chance {a['chance_macro_f1']:.2f}); of clips of systems that "
         f"were taken out, {a['unseen_called_none']:.0%} were called none of these, of the others "
         f"{a['seen_called_none']:.0%}. Nearly every system comes from one publisher's page, so channel, speaker and text "

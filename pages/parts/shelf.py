@@ -100,7 +100,7 @@ def referring(digest: str, name: str, body: bytes, label: str, speaker: str, kno
 
 
 def view(digest: str, known: Any, *, plain: bool = False) -> Any:
-    """The view that this session has of the library for one recording; ``plain``: as shipped, nothing added or taken out."""
+    """The view that this session has of the library for one recording; ``plain``: as shipped, with no change."""
     from core.library.compare import View
 
     if plain:
@@ -154,7 +154,7 @@ def detectors(known: Any) -> tuple[Any, ...]:
 
 
 def neighbour_recording(clip: Any) -> Any:
-    """The job that decodes a reference's audio where it lies on this machine, or None; its result is (Recording, Quality)."""
+    """The job that decodes a reference's audio, or None where it isn't here; its result is (Recording, Quality)."""
     from core.library import audio_path
 
     path = audio_path(clip)
