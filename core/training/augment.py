@@ -1,7 +1,7 @@
 """Degradations that both classes go through alike: rooms, noise, filters, codecs, band limits, level, trimming.
 
 Each function takes and returns mono float32 at 16 kHz and a ``numpy.random.Generator``; :func:`degrade` draws a
-chain. The distribution never looks at the label, so that nothing here tells the classes apart.
+chain (``augment_chain``). The distribution never looks at the label, so that nothing here tells the classes apart.
 
 References
 ----------
@@ -11,7 +11,6 @@ Tak et al. 2022, "RawBoost", arXiv 2111.04433 (random notch filters).  Codecs ar
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 import soxr
@@ -32,6 +31,9 @@ CODECS: dict[str, tuple[str, str, int, tuple[int | None, ...]]] = {
     "g711-a": ("wav", "pcm_alaw", 8_000, (None,)),
     "g722": ("wav", "g722", 16_000, (None,)),
     "adpcm": ("wav", "adpcm_ima_wav", 16_000, (None,)),
+    "g726": ("wav", "g726", 8_000, (16_000, 24_000, 32_000)),
+    "mp2": ("mp2", "mp2", 16_000, (32_000, 64_000)),
+    "sbc": ("sbc", "sbc", 16_000, (64_000, 128_000)),
     "wma": ("asf", "wmav2", 16_000, (24_000, 32_000, 48_000)),
 }
 
@@ -68,7 +70,7 @@ def encode_decode(x: np.ndarray, name: str, bit_rate: int | None) -> np.ndarray:
         output.mux(stream.encode(None))
     buffer.seek(0)
     blocks = []
-    with av.open(buffer) as decoded:
+    with av.open(buffer, format="sbc" if container == "sbc" else None) as decoded:  # has no signature to go by
         to_float = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         for frame in decoded.decode(audio=0):
             blocks += [part.to_ndarray().ravel() for part in to_float.resample(frame)]
@@ -201,20 +203,15 @@ def trim_silence(x: np.ndarray, *, floor_db: float = -40.0, margin_s: float = 0.
     return x[max(0, loud[0] * size - margin) : min(len(x), (loud[-1] + 1) * size + margin)]
 
 
-# Step and its probability. Order matters: room, then microphone, then noise, then what a file or a call does.
-CHAIN: tuple[tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], float], ...] = (
-    (reverberate, 0.25), (equalise, 0.45), (noise, 0.45), (clip_samples, 0.08), (band_limit, 0.25),
-    (resample_chain, 0.3), (codec, 0.5), (codec, 0.1), (lose_packets, 0.05),
-)
-
-
 def degrade(x: np.ndarray, rng: np.random.Generator, *, exact: bool = False) -> np.ndarray:
     """One random chain. float32 (n,) at 16 kHz in, same length out, at a random level.
 
     exact : keep to the codecs whose delay can be taken out, for sounds with frame labels
     """
+    from core.training.augment_chain import steps  # its steps build on this file
+
     y = level(x, rng)
-    for step, probability in CHAIN:
+    for step, probability in steps(exact):
         if rng.random() < probability:
-            y = codec(y, rng, EXACT_CODECS) if exact and step is codec else step(y, rng)
+            y = step(y, rng)
     return level(np.nan_to_num(y), rng)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.training import augment
+from core.training import augment, augment_chain
 from tests.factories import voiced
 
 X = voiced(2.0).astype(np.float32)
 
 
-@pytest.mark.parametrize("step", [s for s, _ in augment.CHAIN] + [augment.degrade])
+@pytest.mark.parametrize("step", [s for s, _ in augment_chain.steps()] + [augment.degrade])
 def test_every_step_keeps_length_and_is_reproducible(step) -> None:
     a, b = (step(X, np.random.default_rng(5)) for _ in range(2))
     assert a.shape == X.shape and a.dtype == np.float32
