@@ -1,10 +1,10 @@
 """Deletion and insertion: does the score follow when the cells that the map names are removed, or put back first?
 
 Cells are removed (replaced by the baseline) in the map's order, those first that hold the score up against the
-baseline's; insertion starts from the baseline and puts them back in the same order. The same is done loudest first, quietest
-first and in random orders: a map that orders no better says nothing. The area between insertion and deletion, as a share of the
-distance between the two scores, is the map's faithfulness; above 0 is better than nothing, and random orders show what
-chance gives.
+baseline's; insertion starts from the baseline and puts them back in the same order. The same is done loudest first,
+quietest first and in random orders: a map that orders no better says nothing. The area between insertion and deletion,
+as a share of the distance between the two scores, is the map's faithfulness; above 0 is better than nothing, and random
+orders show what chance gives.
 
 References: Samek et al. 2017, arXiv 1509.06321 (perturbation curves); Petsiuk et al. 2018, arXiv 1806.07421 (deletion
 and insertion areas).

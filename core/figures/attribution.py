@@ -104,7 +104,8 @@ def removal_curves(shares: np.ndarray, curves: Sequence[tuple[str, np.ndarray, n
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
-    looks = {"map": ("#8E6BC8", "solid", 2.4), "loudest": (VERMILION, "dash", 1.8), "quietest": (VERMILION, "dash", 1.8), "random": (GREY, "dot", 1.3)}
+    looks = {"map": ("#8E6BC8", "solid", 2.4), "random": (GREY, "dot", 1.3),
+             "loudest": (VERMILION, "dash", 1.8), "quietest": (VERMILION, "dash", 1.8)}
     for name, deletion, insertion in curves:
         colour, dash, width = looks[name.split()[0]]
         for column, values in ((1, deletion), (2, insertion)):
