@@ -15,8 +15,6 @@ from core.model_card import headline, to_markdown
 from pages.parts import card_panels, progress, widgets
 from pages.parts.card_desk import Card, choose, open_card, validating
 
-AFTER_TABLE = ("peers", "ablations")
-
 
 def main() -> None:
     st.title("Model card")
@@ -86,7 +84,7 @@ def _how_wrong(found: Card, card: dict, parts: dict[str, Section], measured: Any
     """Figures of the held-out table where there is one, else what the card states."""
     s = parts["errors"]
     st.subheader(s.title)
-    key = (found.table_sha256, found.title, str(card.get("weights_sha256")))
+    key = (found.table_sha256, found.digest)
     if s.missing:
         st.info(s.missing)
     else:
@@ -128,7 +126,7 @@ def _agreement(found: Card, card: dict, measured: Any) -> None:
 def _robustness(found: Card, card: dict, s: Section, provenance: str) -> None:
     st.subheader(s.title)
     if not s.missing:
-        card_panels.robustness((found.title, str(card.get("weights_sha256")), len(s.tables[0].rows)), card, provenance)
+        card_panels.robustness((found.digest, found.table_sha256), card, provenance)
     card_panels.section(s)
 
 

@@ -195,7 +195,7 @@ def _rate_axis(figure: go.Figure, names: list[str], highs: list[float], line: fl
     figure.update_annotations(xshift=-room, selector={"name": "provenance"})
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=False, type="category", dtick=1,
                         range=[-0.7, len(names) - 0.3], tickfont={"size": 12})
-    figure.update_xaxes(title="EER", tickformat=".0%", range=[0, min(1.0, 1.05 * reach)])
+    figure.update_xaxes(title="EER", tickformat=".0%", showgrid=True, range=[0, min(1.0, 1.05 * reach)])
     if line is not None:
         figure.add_vline(x=line, line={"color": GREY, "width": 1.5})
 

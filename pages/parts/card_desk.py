@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Card:
     table_sha256: str
     file: str
     why: str = ""
+    digest: str = ""  # of the card's content
     unnamed: bool = False  # there is a table, but the card doesn't say that it belongs to these weights
 
 
@@ -58,7 +60,8 @@ def open_card(name: str) -> Card | str:
     file = stated.get("file", "validation.csv")
     table, digest, why = _table(folder, file, stated.get("sha256"))
     title = card.get("name") if isinstance(card.get("name"), str) else folder.name
-    return Card(name, title[:80], folder, card, table, digest, str(file)[:80], why,
+    content = hashlib.sha256(json.dumps(card, sort_keys=True).encode("utf-8", "replace")).hexdigest()
+    return Card(name, title[:80], folder, card, table, digest, str(file)[:80], why, content,
                 unnamed=table is not None and not isinstance(stated.get("sha256"), str))
 
 

@@ -177,3 +177,22 @@ def test_no_detector_is_said(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(models.registry, "DEFAULT_MODEL", "none")
     bench.at.switch_page("pages/model_card.py").run()
     assert "No detector is installed" in bench.words() and not bench.at.exception
+
+
+def test_a_cancelled_measurement_waits_for_a_word(bench, model, monkeypatch):
+    from core import validation_tables
+    from core.errors import Cancelled
+
+    def cancelled(*_, **__):
+        raise Cancelled
+
+    model(complete(), TABLE)
+    with monkeypatch.context() as patch:
+        patch.setattr(validation_tables, "validate", cancelled)
+        words = bench.go("model_card").words()
+    assert "The card itself is below" in words and "det" not in bench.charts()
+    bench.settle()
+    assert "det" not in bench.charts(), "it is not started again by itself"
+    next(b for b in bench.at.button if b.label == "Measure the held-out table again").click().run()
+    bench.settle()
+    assert "det" in bench.charts()
