@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ class _Run:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.step = int(saved["step"])
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise VocoderTrainingError(f"{path} cannot be resumed ({error}): delete it to begin again.") from error
 
     def save(self, parts: dict[str, float], seconds: float) -> None:
@@ -227,7 +228,8 @@ def neural_copy(samples: np.ndarray, rng: np.random.Generator, checkpoint: Path 
     rms = float(np.sqrt(np.mean(samples**2))) + 1e-9
     wav = torch.from_numpy(np.ascontiguousarray(samples * (0.08 / rms), dtype=np.float32))[None]
     stages = int(rng.integers(1, model.config.quantisers + 1)) if model.config.kind == "vq" else None
-    with torch.inference_mode():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(int(rng.integers(2**31)))  # the source filter's noise
         if stages:
             model.stages = stages  # one process, one thread: the builder's workers don't share networks
         y = model(wav)[0].numpy()
