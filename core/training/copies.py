@@ -108,7 +108,6 @@ def codec2(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Codec 2 (a sinusoidal vocoder, 8 kHz) at a random rate, half of the time with the original's band above 3.8 kHz
     put back, so that the bandwidth doesn't give it away. Raises RuntimeError where c2enc and c2dec aren't installed.
     """
-    import shutil
     import subprocess
     import tempfile
     from pathlib import Path
@@ -116,8 +115,8 @@ def codec2(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     import soxr
     from scipy import signal as dsp
 
-    if not shutil.which("c2enc") or not shutil.which("c2dec"):
-        raise RuntimeError("codec2 is not installed: apt-get install codec2")
+    if absent("codec2"):
+        raise RuntimeError(f"codec2 is {absent('codec2')}")
     rate = str(rng.choice(CODEC2_RATES))
     with tempfile.TemporaryDirectory() as folder:
         raw, bits, out = (str(Path(folder) / name) for name in ("in.raw", "bits", "out.raw"))
@@ -137,6 +136,18 @@ COPIERS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "world": world, "griffin-lim": griffin_lim, "lpc": linear_prediction, "phase": phase_vocoder,
     "world-vc": world_conversion, "codec2": codec2,
 }
+
+
+def absent(name: str) -> str:
+    """"" where a copier can work on this machine, else what is missing and how to get it."""
+    import importlib.util
+    import shutil
+
+    if name in ("world", "world-vc", "lpc") and importlib.util.find_spec("pyworld") is None:
+        return "absent: pip install pyworld"
+    if name == "codec2" and not (shutil.which("c2enc") and shutil.which("c2dec")):
+        return "absent: apt-get install codec2"
+    return ""
 
 
 def _pulses_and_noise(f0: np.ndarray, hop: int, n: int, rng: np.random.Generator) -> np.ndarray:

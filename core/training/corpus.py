@@ -176,7 +176,7 @@ def _make(job: tuple[Clip, Path, Path, int, int]) -> tuple[str, str]:
         if clip.copier:
             x = copies.COPIERS[clip.copier](x, rng)
         rows = [augment.level(x, rng)] + [augment.degrade(x, rng) for _ in range(views - 1)]
-    except (OSError, ValueError, RuntimeError, np.linalg.LinAlgError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, np.linalg.LinAlgError) as error:
         return clip.clip, f"{type(error).__name__}: {error}"
     write_views(target, np.stack(rows))
     return clip.clip, ""

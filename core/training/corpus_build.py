@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.training import copies
 from core.training.corpus import Clip, CorpusError, _seed, write_csv
 from core.training.corpus_make import Job, Made, make
 from core.training.recipes import SOURCES, BuildRecipe
@@ -54,7 +55,7 @@ def build(recipe: BuildRecipe, into: Path, *, corpus: Path = BESIDE, workers: in
     dropped: list[Dropped] = []
     items, told = gather(recipe, corpus, dropped)
     jobs = [Job(item, into, recipe.views, recipe.seed, recipe.max_seconds) for item in items]
-    jobs += plan_copies(recipe, jobs)
+    jobs += plan_copies(recipe, jobs, told)
     made = _finished(jobs, into)
     waiting = [job for job in jobs if job.item.clip.clip not in made]
     for result in _results(waiting, workers, into):
@@ -85,19 +86,22 @@ def gather(recipe: BuildRecipe, corpus: Path, dropped: list[Dropped]) -> tuple[l
     return list(items.values()), told
 
 
-def plan_copies(recipe: BuildRecipe, jobs: Sequence[Job]) -> list[Job]:
-    """The copies of the bona fide clips, chosen by a hash of the clip's name, so always the same."""
-    vocoders: list[Path] = []
-    if recipe.copies.get("neural") and recipe.vocoders:
-        folder = (recipe.folder / Path(recipe.vocoders).expanduser()).resolve()
-        vocoders = sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")])
+def plan_copies(recipe: BuildRecipe, jobs: Sequence[Job], told: dict[str, str]) -> list[Job]:
+    """The copies of the bona fide clips, chosen by a hash of the clip's name, so always the same. A copier that can't
+    work here is told and left out.
+    """
+    vocoders = find_vocoders(recipe)
+    shares = {name: share for name, share in recipe.copies.items() if share}
+    for name in list(shares):
+        missing = copies.absent(name) if name != "neural" else "" if vocoders else f"no vocoders in {recipe.vocoders!r}"
+        if missing:
+            told[f"copier {name}"] = missing
+            del shares[name]
     planned = []
     for job in jobs:
         clip = job.item.clip
-        if not clip.bonafide:
-            continue
-        for name, share in recipe.copies.items():
-            if _seed(clip.clip, name) % 1000 >= share * 1000 or (name == "neural" and not vocoders):
+        for name, share in shares.items() if clip.bonafide else ():
+            if _seed(clip.clip, name) % 1000 >= share * 1000:
                 continue
             vocoder = vocoders[_seed(clip.clip, "which") % len(vocoders)] if name == "neural" else None
             copier = vocoder.stem if vocoder else name
@@ -105,6 +109,14 @@ def plan_copies(recipe: BuildRecipe, jobs: Sequence[Job]) -> list[Job]:
                            family="vc" if name == "world-vc" else "copy", parent=clip.clip, copier=copier)
             planned.append(replace(job, item=replace(job.item, clip=copy), vocoder=vocoder))
     return planned
+
+
+def find_vocoders(recipe: BuildRecipe) -> list[Path]:
+    """The vocoder files of a recipe's folder and of the folders in it."""
+    if not recipe.vocoders:
+        return []
+    folder = (recipe.folder / Path(recipe.vocoders).expanduser()).resolve()
+    return sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")])
 
 
 def _same_settings(recipe: BuildRecipe, into: Path) -> None:

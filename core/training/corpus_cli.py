@@ -77,14 +77,16 @@ def _build(options: argparse.Namespace) -> int:
 
 def _sources() -> int:
     from core.corpora import TITLES
-    from core.training.copies import COPIERS
+    from core.training.copies import COPIERS, absent
     from core.training.recipes import shipped
     from core.training.sources_packages import PACKAGES, package_files
     from core.training.synthesisers import synthesisers
 
     print(f"recipes: {', '.join(shipped())}")
     print(f"published layouts: {', '.join(TITLES.values())}")
-    print(f"copiers: {', '.join(COPIERS)}, neural (vocoders of `corpus vocoder`)")
+    for name in COPIERS:
+        print(f"copier {name}: {absent(name) or 'present'}")
+    print("copier neural: with the vocoders that `corpus vocoder` trains")
     for name, engine in synthesisers().items():
         missing = engine.absent()
         print(f"synthesiser {name}: {missing or f'present, {len(engine.voices())} voices'}")

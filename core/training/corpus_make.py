@@ -61,7 +61,7 @@ def make(job: Job) -> Made:
         return Made(clip.clip, f"{item.path} is not there", "missing")
     except ValueError as error:
         return Made(clip.clip, str(error), "unusable")
-    except (OSError, RuntimeError, np.linalg.LinAlgError, EarwitnessError) as error:
+    except (OSError, RuntimeError, ImportError, np.linalg.LinAlgError, EarwitnessError) as error:
         return Made(clip.clip, f"{type(error).__name__}: {error}", "not-copied" if clip.copier else "unreadable")
     write_views(job.into / "audio" / f"{clip.clip}.npy", np.stack(rows))
     return Made(clip.clip, "", "", digest, offset / SAMPLE_RATE, len(x) / SAMPLE_RATE)

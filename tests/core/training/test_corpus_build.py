@@ -201,6 +201,26 @@ def test_optional_sources_are_said_to_be_absent_and_others_stop(corpus: Path, tm
         build(recipe(corpus, source=(gone,)), tmp_path / "out2", workers=1)
 
 
+def test_a_copier_that_cannot_work_here_is_said_and_left_out(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(corpus_build.copies, "absent", lambda name: "absent: apt-get install codec2")
+    report = build(recipe(corpus, copies={"codec2": 1.0, "neural": 1.0, "phase": 0.0}), tmp_path / "out", workers=1)
+    assert not any(c.copier for c in report.clips) and not report.dropped
+    assert report.told["copier codec2"].startswith("absent") and "no vocoders" in report.told["copier neural"]
+
+
+def test_neural_copies_come_from_the_vocoders_of_the_recipe(corpus: Path, tmp_path: Path) -> None:
+    from models.vocoder import VocoderConfig, build_vocoder, save_vocoder
+
+    (tmp_path / "v" / "istft").mkdir(parents=True)
+    for step in (10, 20):
+        model = build_vocoder(VocoderConfig(channels=16, blocks=1))
+        save_vocoder(model, tmp_path / "v" / "istft" / f"istft-{step}.safetensors")
+    report = build(recipe(corpus, copies={"neural": 1.0}, vocoders=str(tmp_path / "v")), tmp_path / "out", workers=1)
+    made = [c for c in report.clips if c.copier]
+    assert len(made) == 2 and {c.system for c in made} <= {"copy:istft-10", "copy:istft-20"}
+    assert {c.parent for c in made} == {"r0", "r1"} and not report.dropped
+
+
 def test_a_published_corpus_is_built_with_missing_audio_named(tmp_path: Path) -> None:
     root = tmp_path / "itw"
     sound(root / "0.wav")
