@@ -27,11 +27,17 @@ FIGURES = (("eer_pooled", "EER, pooled", True), ("eer_macro", "EER, mean over sy
            ("min_dcf", "minDCF", False))
 
 
+def pooled_eer(card: Mapping[str, Any]) -> Measure | None:
+    """The pooled EER on held-out sources, under its name or, beside a macro EER, as the protocol's own value."""
+    held = at(card, *HELD_OUT)
+    return measure(at(held, "eer_pooled")) or (measure(held) if at(held, "eer_macro") is not None else None)
+
+
 def errors(card: Mapping[str, Any]) -> Section:
     held = at(card, *HELD_OUT)
     rows = []
     for key, name, share in FIGURES:
-        m = measure(at(held, key))
+        m = pooled_eer(card) if key == "eer_pooled" else measure(at(held, key))
         if m:
             rows.append((name, m.percent() if share else m.plain(), _count(m.bona_fide), _count(m.spoof)))
     families = _rates(at(card, "metrics", "by_family") or card.get("by_family"), words=family_words)
@@ -71,6 +77,8 @@ def first_rate(node: Any, *names: str) -> str:
 
 def peers(card: Mapping[str, Any]) -> Section:
     own = at(card, *HELD_OUT)
+    own = {**own, "eer_pooled": at(own, "eer_pooled") or own} if isinstance(own, Mapping) else {}
+    own = {k: v for k, v in own.items() if k not in ("value", "low", "high")}
     every = [(*_compared("this detector", own), "detector")] if own else []
     for key, kind in (("peers", "published network"), ("baselines", "baseline")):
         every += [(*_compared(_baseline_words(name), node), kind) for name, node in items(card.get(key))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.card_figures import HELD_OUT
+from core.card_figures import HELD_OUT, pooled_eer
 from core.card_sections import sections
 from core.card_values import Measure, Section, Table, at, family_words, items, measure, text, times_in_hundred
 
@@ -64,7 +64,7 @@ def _named(path: tuple[str, ...]) -> str:
 def headline(card: Mapping[str, Any]) -> list[str]:
     """How often the detector is wrong, on what, and what its likelihood ratios are worth: what the card states."""
     held = at(card, *HELD_OUT)
-    pooled, macro, cost = (measure(at(held, name)) for name in ("eer_pooled", "eer_macro", "cllr"))
+    pooled, macro, cost = pooled_eer(card), measure(at(held, "eer_macro")), measure(at(held, "cllr"))
     if pooled is None:
         return ["The card of this detector states no error rate on material it never heard, so nothing is claimed about "
                 "how often it is wrong."]

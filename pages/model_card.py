@@ -8,8 +8,9 @@ from typing import Any
 
 import streamlit as st
 
+from core.card_figures import pooled_eer
 from core.card_sections import sections
-from core.card_values import Section, at, measure
+from core.card_values import Section
 from core.jobs import CANCELLED
 from core.model_card import headline, to_markdown
 from pages.parts import card_panels, progress, widgets
@@ -115,7 +116,7 @@ def _agreement(found: Card, card: dict, measured: Any) -> None:
     n, few = measured.n, f" {measured.warning}." if measured.warning else ""
     st.caption(f"Held-out table: {n[0]:,} bona fide clips of {measured.speakers:,} named speakers and {n[1]:,} spoofed "
                f"clips of {measured.systems:,} systems, from {measured.sources:,} sources.{few}")
-    stated = measure(at(card, "metrics", "leave_source_out", "eer_pooled"))
+    stated = pooled_eer(card)
     if stated and abs(stated.value - measured.headline["eer"].value) > 0.002:
         st.warning(f"The card states an EER of {100 * stated.value:.1f} %, but this table gives "
                    f"{100 * measured.headline['eer'].value:.1f} %: they are not of the same evaluation.")

@@ -39,6 +39,7 @@ def choose() -> str | None:
     from models import registry
 
     names = list(registry.detector_names())
+    names += [n for n in sorted(p.parent.name for p in registry.WEIGHTS.glob("*/card.json")) if n not in names]
     if registry.DEFAULT_MODEL not in names and Path(registry.DEFAULT_MODEL).is_dir():
         names.insert(0, registry.DEFAULT_MODEL)
     if len(names) < 2:
@@ -51,7 +52,7 @@ def open_card(name: str) -> Card | str:
     from models import registry
 
     try:
-        folder, card = registry.model_folder(name), registry.read_card(name)
+        folder, card = _read(name)
     except (registry.DetectorUnavailable, FileNotFoundError) as problem:
         return str(problem)
     except RecursionError:
@@ -63,6 +64,22 @@ def open_card(name: str) -> Card | str:
     content = hashlib.sha256(json.dumps(card, sort_keys=True).encode("utf-8", "replace")).hexdigest()
     return Card(name, title[:80], folder, card, table, digest, str(file)[:80], why, content,
                 unnamed=table is not None and not isinstance(stated.get("sha256"), str))
+
+
+def _read(name: str) -> tuple[Path, dict[str, Any]]:
+    """Folder and card; also of a model whose network is of another kind than the registry's. Raises as the registry."""
+    from models import registry
+
+    folder = registry.WEIGHTS / name
+    if name in registry.detector_names() or not (folder / "card.json").is_file():
+        return registry.model_folder(name), registry.read_card(name)
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        card = None
+    if not isinstance(card, dict):
+        raise registry.DetectorUnavailable(f"The card of {folder.name} can't be read; fetch the model again.")
+    return folder, card
 
 
 def _table(folder: Path, file: Any, expected: Any) -> tuple[bytes | None, str, str]:

@@ -99,6 +99,13 @@ def test_rates_as_frequencies(rate, said):
     assert times_in_hundred(rate) == said
 
 
+def test_a_protocol_that_holds_its_rate_itself_is_read_too():
+    held = {"value": 0.4, "low": 0.3, "high": 0.5, "eer_macro": 0.41}
+    card = {"metrics": {"leave_source_out": held}, "peers": {"p": 0.2}}
+    assert "40 times in 100" in headline(card)[0] and "40.0 % [30.0, 50.0]" in words(section(card, "errors"))
+    assert "40.0 %" in words(section(card, "peers"))
+
+
 def test_one_seed_is_said_to_rank_nothing():
     one = {"seeds_and_ablations": {"a": {"eer_pooled_by_seed": [0.2]}}}
     assert "rank nothing" in section(one, "ablations").tables[0].note

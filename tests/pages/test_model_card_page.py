@@ -166,10 +166,14 @@ def test_several_detectors_can_be_chosen(bench, model):
     other = folder.parent / "another"
     shutil.copytree(folder, other)
     (other / "card.json").write_text(json.dumps({"name": "another card"}))
+    (folder.parent / "of another kind").mkdir()
+    (folder.parent / "of another kind" / "card.json").write_text("[]")
     bench.go("model_card")
-    assert bench.at.selectbox(key="card-detector").options == ["card-under-test", "another"]
+    assert bench.at.selectbox(key="card-detector").options == ["card-under-test", "another", "of another kind"]
     bench.at.selectbox(key="card-detector").set_value("another").run()
     assert "nothing is claimed" in bench.words() and not bench.at.exception
+    bench.at.selectbox(key="card-detector").set_value("of another kind").run()
+    assert "can't be read" in bench.at.error[0].value and not bench.at.exception
 
 
 def test_no_detector_is_said(bench, tmp_path, monkeypatch):
