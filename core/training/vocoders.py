@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import os
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -144,7 +143,9 @@ class _Run:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.step = int(saved["step"])
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except VocoderTrainingError:
+            raise
+        except Exception as error:  # a damaged state fails in many ways
             raise VocoderTrainingError(f"{path} cannot be resumed ({error}): delete it to begin again.") from error
 
     def save(self, parts: dict[str, float], seconds: float) -> None:
