@@ -15,6 +15,7 @@ page = st.navigation(
         st.Page("pages/intake.py", title="Intake", url_path="start", default=True),
         st.Page("pages/finding.py", title="Finding", url_path="findings"),
         st.Page("pages/frame_entropy.py", title="Frame entropy", url_path="frame-entropy"),
+        st.Page("pages/detectors.py", title="Other detectors", url_path="other-detectors"),
         st.Page("pages/neighbours.py", title="Neighbours", url_path="neighbours"),
         st.Page("pages/map.py", title="Map", url_path="map"),
         st.Page("pages/attribution.py", title="Attribution", url_path="attribution"),

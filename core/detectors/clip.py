@@ -38,6 +38,21 @@ _kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
 _kept_lock = threading.Lock()
 
 
+def scoring_digest(files_sha256: str, terms: Card) -> str:
+    """Digest of weights and of the card's fields that a raw score depends on."""
+    return hashlib.sha256(f"{files_sha256}\n{terms.scoring_sha256}".encode()).hexdigest()
+
+
+def refusal_of(terms: Card, n_logits: int, polarity: Polarity | None) -> str:
+    """Why no score may be shown yet, in one sentence; empty where it may."""
+    missing = terms.missing(n_logits)
+    if missing:
+        return f"Its card doesn't say: {', '.join(missing)}; complete it before this detector is used."
+    if polarity is None:
+        return "Known clips haven't confirmed yet which logit means spoof; run the polarity check first."
+    return "" if polarity.usable else polarity.sentence
+
+
 @dataclass(eq=False)
 class NetworkDetector:
     """One checkpoint with its card. Hold ``lock`` around every use of ``network``.
@@ -74,7 +89,7 @@ class NetworkDetector:
     @property
     def scoring_sha256(self) -> str:
         """Digest of everything that the raw score depends on."""
-        return hashlib.sha256(f"{self.files_sha256}\n{self.terms.scoring_sha256}".encode()).hexdigest()
+        return scoring_digest(self.files_sha256, self.terms)
 
     @property
     def content_sha256(self) -> str:
@@ -85,12 +100,7 @@ class NetworkDetector:
     @property
     def refusal(self) -> str:
         """Why no score may be shown yet, in one sentence; empty where it may."""
-        missing = self.terms.missing(self.n_logits)
-        if missing:
-            return f"Its card doesn't say: {', '.join(missing)}; complete it before this detector is used."
-        if self.polarity is None:
-            return "Known clips haven't confirmed yet which logit means spoof; run the polarity check first."
-        return "" if self.polarity.usable else self.polarity.sentence
+        return refusal_of(self.terms, self.n_logits, self.polarity)
 
     # ---- from samples to scores ----
 
