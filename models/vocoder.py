@@ -42,7 +42,7 @@ class VocoderConfig:
     n_fft: int = 640  # analysis window and, for istft, synthesis window, samples
     hop: int = 160  # samples per feature frame
     n_mels: int = 80  # mel bands from 0 to 8 kHz
-    strides: tuple[int, ...] = (8, 5, 4)  # hifigan: upsampling steps; vq: the codec's, product = hop
+    strides: tuple[int, ...] = (8, 5, 4)  # hifigan: upsampling steps, product = hop
     quantisers: int = 4  # vq: residual stages
     codewords: int = 256  # vq: per stage
     code: int = 32  # vq: dimensions of a codeword
@@ -56,7 +56,7 @@ def build_vocoder(config: VocoderConfig) -> Vocoder:
     """A new network. Raises VocoderError for a kind or sizes that don't go together."""
     if config.kind not in KINDS:
         raise VocoderError(f"there is no vocoder {config.kind!r}; known are {', '.join(KINDS)}")
-    if config.kind in ("hifigan", "vq") and math.prod(config.strides) != config.hop:
+    if config.kind == "hifigan" and math.prod(config.strides) != config.hop:
         raise VocoderError(f"the strides {config.strides} must multiply to the hop of {config.hop} samples")
     if config.kind == "vq":
         from models.vocoder_codec import VQCodec

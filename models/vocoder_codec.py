@@ -1,4 +1,4 @@
-"""A small neural codec: strided convolutions, residual vector quantisation, and an inverse-STFT decoder.
+"""A small neural codec: convolutions over mel frames, residual vector quantisation, and an inverse-STFT decoder.
 
 References
 ----------
@@ -65,16 +65,15 @@ class ResidualQuantiser(nn.Module):
 
 
 class VQCodec(Vocoder):
-    """Encoder, residual quantiser, decoder. ``stages`` may be lowered after training: fewer bits, another system."""
+    """Encoder of the log-mel spectrogram, residual quantiser, decoder. ``stages`` may be lowered after training: fewer
+    bits, another system. (An encoder of the waveform itself learned far more slowly at this size.)
+    """
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__(config)
         c = config.channels
-        widths = [max(16, c >> i) for i in range(len(config.strides), -1, -1)]  # grows to c
-        layers: list[nn.Module] = [nn.Conv1d(1, widths[0], 7, padding=3)]
-        for a, b, s in zip(widths, widths[1:], reversed(config.strides), strict=False):
-            layers += [nn.ELU(), nn.Conv1d(a, b, 2 * s + 1, s, padding=s)]
-        self.encoder = nn.Sequential(*layers, nn.ELU(), nn.Conv1d(c, config.code, 3, padding=1))
+        self.encoder = nn.Sequential(nn.Conv1d(config.n_mels, c, 7, padding=3), ConvNeXtBlock(c, 2), ConvNeXtBlock(c, 2),
+                                     nn.Conv1d(c, config.code, 3, padding=1))
         self.quantiser = ResidualQuantiser(config.quantisers, config.codewords, config.code)
         self.entry = nn.Conv1d(config.code, c, 7, padding=3)
         self.blocks = nn.ModuleList(ConvNeXtBlock(c, config.blocks) for _ in range(config.blocks))
@@ -84,7 +83,7 @@ class VQCodec(Vocoder):
 
     def features(self, wav: torch.Tensor) -> torch.Tensor:
         """The quantised code, (B, D, T)."""
-        coded, self.extra = self.quantiser(self.encoder(wav[:, None]), self.stages)
+        coded, self.extra = self.quantiser(self.encoder(self.mel(wav)), self.stages)
         return coded
 
     def bits_per_second(self) -> float:
