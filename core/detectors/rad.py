@@ -38,6 +38,11 @@ TITLES = {RAD_NAME: "Retrieval-augmented detector (RAD)", KNN_NAME: "Nearest nei
 WEIGHTS = "rad.safetensors"  # not model.safetensors: the registry lists folders that have one as f-InfoED
 CALIBRATIONS = {RAD_NAME: "calibration.safetensors", KNN_NAME: "calibration-knn.safetensors"}
 
+SAYS_NOTHING = (
+    "On sources that its library didn't hold, this score told bona fide from spoofed no better than chance, so its "
+    "likelihood ratio is 1 (log10 LR 0) whatever the score is."
+)
+
 
 def names() -> tuple[str, ...]:
     """What is installed here: both where there are weights, a card and a library."""
@@ -81,8 +86,9 @@ def _files(folder: Path, _stamp: int) -> tuple[RAD, dict[str, Any], dict[str, st
         ) from problem
 
 
-def retrieval_detector(name: str, encoder: Detector, library: Library, folder: Path = FOLDER) -> RetrievalDetector:
+def retrieval_detector(name: str, encoder: Detector, library: Library, folder: Path | None = None) -> RetrievalDetector:
     """RAD or the baseline for a library. Raises ModelUnavailable; LibraryError for a library it wasn't trained for."""
+    folder = folder or FOLDER
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ModelUnavailable(f"{folder.name} has no {WEIGHTS}; fetch the model again.")
@@ -101,8 +107,8 @@ def retrieval_detector(name: str, encoder: Detector, library: Library, folder: P
 class ViewScore:
     """A score against one view of a library: per window, for the clip, and which reference mattered.
 
-    weights: attention (W, K) over the K-th neighbours of each window and ``rows`` (W, K, L) which segments they were; both
-    None for the baseline.
+    weights: attention (W, K) over the K-th neighbours of each window and ``rows`` (W, K, L) which segments they were;
+    both None for the baseline.
     """
 
     window_scores: np.ndarray
@@ -134,6 +140,11 @@ class RetrievalDetector:
     @property
     def k(self) -> int:
         return int(self.card["recipe"]["k" if self.name == RAD_NAME else "knn_k"])
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether its calibration supports no likelihood ratio but 1."""
+        return self.calibration.bounds[0] >= 0.0 >= self.calibration.bounds[1]
 
     def score_view(self, query: Query, view: View | None = None, *, k: int | None = None) -> ViewScore:
         """Score a measured recording against a view of the library (the whole one for None); windows weigh by length.
@@ -212,6 +223,8 @@ class RetrievalDetector:
 
     def _opinion(self, windows: tuple, scores: np.ndarray, score: float | None, notes: tuple[str, ...]) -> Opinion:
         llr = None if score is None else self.calibration.apply(score)
+        if self.says_nothing:
+            notes = (*notes, SAYS_NOTHING)
         notes = (*notes, f"Library snapshot {self.library.snapshot.id[:12]}, {self.library.snapshot.clips} clips.")
         return Opinion(
             self.name,

@@ -1,9 +1,11 @@
-"""Which known system does a recording resemble most, and is that near enough to name one? Open-set, training-free.
+"""Which known system does a recording resemble most, and is that near enough to name one? Open-set, fitted on the fly.
 
-A system's score is the mean cosine of its few nearest clips, over all layers. Whether the best score is near enough is
-decided by a logistic curve on the score and its lead over the second, fitted by leaving whole systems out: "none of
-these" is an answer, not a leftover. In the shipped library nearly every system comes from one publisher's page, so
-resembling a system also means resembling that page's channel, speakers and texts.
+Linear discriminant analysis over a library's spoofed clips: a system's mean, and one spread shared by all systems, in
+which what differs within a system (voice, words) counts little. Plain cosine can't do it: the nearest clip to a vocoded
+sentence is the same sentence by another vocoder. Whether the best system is near enough is decided by a logistic curve on its
+distance and its lead over the second, fitted by leaving whole systems out: "none of these" is an answer, not a leftover.
+In the shipped library nearly every system comes from one publisher's page, so resembling a system also means resembling
+that page's channel.
 """
 
 from __future__ import annotations
@@ -17,24 +19,24 @@ import numpy as np
 from core.library import Segments
 from core.library.compare import Query, View
 
-NEAREST = 3  # clips of a system that count
 LEAST_CLIPS = 4  # a system with fewer isn't a candidate
+SHRINK = 0.1  # of the shared spread towards a sphere
 HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One known system: mean cosine of its nearest clips, and how many clips of it the library has."""
+    """One known system: its distance in units of the shared spread (1 is a typical own clip), and its clips."""
 
     system: str
     family: str
-    score: float
+    distance: float
     clips: int
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Candidates, best first, and the calibrated probability that the true system is among the known ones.
+    """Candidates, nearest first, and the calibrated probability that the true system is among the known ones.
 
     ``known`` supposes that the recording is spoofed and that known and unknown systems are equally likely beforehand.
     """
@@ -52,48 +54,75 @@ class Attribution:
             "named": self.named.system if self.named else None,
             "p_known": round(self.known, 4),
             "candidates": [
-                {"system": c.system, "family": c.family, "score": round(c.score, 4), "clips": c.clips}
+                {"system": c.system, "family": c.family, "distance": round(c.distance, 4), "clips": c.clips}
                 for c in self.candidates[:10]
             ],
         }
 
 
-class Systems:
-    """The candidate systems of some segments, and which segments are theirs. allowed: mask (n,) or None."""
+@dataclass(frozen=True, eq=False)
+class SystemClips:
+    """Spoofed clips of systems with enough of them. x (n, L V): mean of a clip's vectors; code (n,): which of ``names``;
+    clip (n,): its number among the segments' clips.
+    """
 
-    def __init__(self, segments: Segments, allowed: np.ndarray | None = None, *, least: int = LEAST_CLIPS) -> None:
-        clips = segments.clips
-        mask = np.ones(len(segments), bool) if allowed is None else allowed
-        present = set(segments.owner[mask].tolist())
-        tally: dict[str, int] = {}
-        for i in present:
-            if not clips[i].bonafide and clips[i].system and not clips[i].partial:
-                tally[clips[i].system] = tally.get(clips[i].system, 0) + 1
-        self.counts = {name: n for name, n in sorted(tally.items()) if n >= least}
-        self.names = tuple(self.counts)
-        family = {c.system: c.family for c in clips if not c.bonafide}
-        self.families = tuple(family[name] for name in self.names)
-        numbers = {name: i for i, name in enumerate(self.names)}
-        code = np.array([-1 if c.bonafide or c.partial else numbers.get(c.system, -1) for c in clips])
-        self.rows = np.flatnonzero(mask & (code[segments.owner] >= 0))
-        self.owner, self.code = segments.owner[self.rows], code[segments.owner[self.rows]]
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    x: np.ndarray
+    code: np.ndarray
+    clip: np.ndarray
 
-    def scores(self, cosines: np.ndarray) -> np.ndarray:
-        """Cosines with ``rows`` (q, m) -> score of each system (q, C): mean over its ``NEAREST`` nearest clips."""
-        order = np.lexsort((self.owner, self.code))
-        starts = np.flatnonzero(np.r_[True, np.diff(self.owner[order]) != 0])
-        best = np.maximum.reduceat(cosines[:, order], starts, axis=1)  # (q, clips)
-        code, out = self.code[order][starts], np.full((len(cosines), len(self.names)), -np.inf)
-        for i in range(len(self.names)):
-            mine = best[:, code == i]
-            if mine.shape[1]:
-                out[:, i] = -np.sort(-mine, axis=1)[:, :NEAREST].mean(1)
-        return out
+    def counts(self) -> np.ndarray:
+        """Clips of each system, (C,)."""
+        return np.bincount(self.code, minlength=len(self.names))
+
+    def part(self, mask: np.ndarray) -> SystemClips:
+        """Only some of the clips; systems left without any stay in ``names``."""
+        return SystemClips(self.names, self.families, self.x[mask], self.code[mask], self.clip[mask])
 
 
-def mean_cosine(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Mean over layers of the cosines of queries (q, L, V) with segments (n, L, V): (q, n)."""
-    return np.einsum("qlv,nlv->qn", query, vectors, optimize=True) / query.shape[1]
+def system_clips(segments: Segments, allowed: np.ndarray | None = None, least: int = LEAST_CLIPS) -> SystemClips:
+    """The candidates of some segments (mask (n,) or all): wholly spoofed clips of a named system."""
+    rows = np.arange(len(segments)) if allowed is None else np.flatnonzero(allowed)
+    clips = segments.clips
+    fit = np.array([not c.bonafide and bool(c.system) and not c.partial for c in clips], bool)
+    rows = rows[fit[segments.owner[rows]]]
+    owners, place = np.unique(segments.owner[rows], return_inverse=True)
+    x = np.zeros((len(owners), segments.vectors[0].size))
+    np.add.at(x, place, segments.vectors[rows].reshape(len(rows), x.shape[1]))
+    x /= np.bincount(place, minlength=len(owners))[:, None]
+    tally: dict[str, int] = {}
+    for i in owners:
+        tally[clips[i].system] = tally.get(clips[i].system, 0) + 1
+    names = tuple(sorted(name for name, n in tally.items() if n >= least))
+    numbers = {name: i for i, name in enumerate(names)}
+    code = np.array([numbers.get(clips[i].system, -1) for i in owners], int)
+    family = {c.system: c.family for c in clips if not c.bonafide}
+    kept = code >= 0
+    return SystemClips(names, tuple(family[n] for n in names), x[kept], code[kept], owners[kept])
+
+
+class Discriminant:
+    """System means and their shared spread. Systems without a clip can't be near: their score is -inf."""
+
+    def __init__(self, known: SystemClips, shrink: float = SHRINK) -> None:
+        counts, width = known.counts(), known.x.shape[1]
+        sums = np.zeros((len(known.names), width))
+        np.add.at(sums, known.code, known.x)
+        self.present = counts > 0
+        self.means = sums / np.maximum(counts, 1)[:, None]
+        rest = known.x - self.means[known.code]
+        spread = rest.T @ rest / max(1, len(rest))
+        size = np.trace(spread) / width + 1e-12
+        chol = np.linalg.cholesky((1 - shrink) * spread + shrink * size * np.eye(width))
+        self.white = np.linalg.inv(chol).T  # x @ white has the shared spread of a unit sphere
+        self.centres = self.means @ self.white
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """x (q, L V) -> minus the squared distance to each system, per dimension: (q, C)."""
+        y = x @ self.white
+        squares = np.square(y).sum(1)[:, None] - 2 * y @ self.centres.T + np.square(self.centres).sum(1)
+        return np.where(self.present, -np.maximum(squares, 0.0) / x.shape[1], -np.inf)
 
 
 def features(scores: np.ndarray) -> np.ndarray:
@@ -135,19 +164,19 @@ def attribute(
     windows: Sequence[int] | None = None,
     without_systems: Collection[str] = (),
 ) -> Attribution:
-    """Rank the known systems for a recording. Nothing is named where the library has no candidate."""
+    """Rank the known systems for a recording. Nothing is named where the library has no two candidates."""
     segments = view.searcher.segments
     allowed = view.allowed(query)
     if without_systems:
         allowed = allowed & np.array([c.system not in without_systems for c in segments.clips])[segments.owner]
-    systems = Systems(segments, allowed)
-    if not systems.names:
+    known = system_clips(segments, allowed)
+    if len(known.names) < 2:
         return Attribution((), 0.0)
-    cosine = mean_cosine(query.vector(windows)[None], segments.vectors[systems.rows])
-    scores = systems.scores(cosine)
-    order = np.argsort(-scores[0], kind="stable")
+    chosen = query.lasting if windows is None or not len(windows) else np.asarray(windows)
+    scores = Discriminant(known).scores(query.vectors[chosen].reshape(len(chosen), -1).mean(0, keepdims=True))
+    counts = known.counts()
     ranked = tuple(
-        Candidate(systems.names[i], systems.families[i], float(scores[0, i]), systems.counts[systems.names[i]])
-        for i in order
+        Candidate(known.names[i], known.families[i], float(np.sqrt(-scores[0, i])), int(counts[i]))
+        for i in np.argsort(-scores[0], kind="stable")
     )
     return Attribution(ranked, float(probability_known(scores, curve)[0]))

@@ -17,7 +17,7 @@ from pages.parts.neighbour_panels import KIND, PAPER
 
 def scores(found: Desk, known: Any, query: Any, here: Any) -> list[dict]:
     """RAD and the nearest-neighbour score, as shipped and with everything that was changed here; what mattered."""
-    from core.detectors.rad import refusals
+    from core.detectors.rad import SAYS_NOTHING, refusals
     from core.library.explain import score
 
     st.subheader("Scores that retrieve")
@@ -45,6 +45,9 @@ def scores(found: Desk, known: Any, query: Any, here: Any) -> list[dict]:
         "added or taken out, the LR is what the same calibration says, and its interval doesn't cover that change. "
         "How often these detectors are wrong is below."
     )
+    for d in detectors:
+        if d.says_nothing:
+            st.caption(f"{d.title}: {SAYS_NOTHING[0].lower()}{SAYS_NOTHING[1:]}")
     _mattered(found, detectors[0], query, here)
     return report
 
@@ -183,8 +186,8 @@ def attribution(found: Desk, known: Any, query: Any, here: Any, windows: Any) ->
             f"nearest is {widgets.plain(best.system)}."
         )
     widgets.table(
-        ("system", "family", "cosine of its nearest clips", "clips in the library"),
-        [(c.system, c.family, f"{c.score:.3f}".replace("-", "−"), c.clips) for c in guess.candidates[:6]],
+        ("system", "family", "distance (1: a typical clip of its own)", "clips in the library"),
+        [(c.system, c.family, f"{c.distance:.2f}", c.clips) for c in guess.candidates[:6]],
         numeric=(2, 3),
     )
     a = card["attribution"]
