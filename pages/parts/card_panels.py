@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.card_values import Measure, Section, at, entries, family_words, finite, items, measure, numbers, text
 from core.figures import validation as drawn
+from core.metrics import FEW_TRIALS
 from pages.parts import cache, widgets
 
 
@@ -199,7 +200,8 @@ def bounds_of(card: Mapping[str, Any]) -> tuple[float, float] | None:
 def card_rates(key: tuple, card: Mapping[str, Any], provenance: str) -> None:
     """EER by kind of synthesis as the card states it, for cards without a held-out table."""
     node = at(card, "metrics", "by_family") or card.get("by_family")
-    rows = [(family_words(name), *_ends(m), False) for name, v in items(node) if (m := measure(v))]
+    rows = [(family_words(name), *_ends(m), min(m.bona_fide or FEW_TRIALS, m.spoof or FEW_TRIALS) < FEW_TRIALS)
+            for name, v in items(node) if (m := measure(v))]
     if not rows:
         return
     rows.sort(key=lambda r: -r[1])

@@ -38,10 +38,6 @@ def card(app_url, tmp_path_factory):
 def open_page(page) -> None:
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Model card", exact=True).click()
     page.get_by_role("heading", name="Model card", exact=True).wait_for()
-    chooser = page.get_by_role("combobox", name=re.compile("Detector"))
-    if chooser.count() and "tiny" not in (page.locator(".stSelectbox").first.inner_text()):
-        chooser.click()
-        page.get_by_role("option", name="tiny").click()
     page.get_by_text(re.compile("Held-out table: 200 bona fide clips")).wait_for()
 
 
