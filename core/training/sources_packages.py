@@ -7,6 +7,7 @@ gets it; nothing is installed or downloaded here.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,9 +49,9 @@ PACKAGES: dict[str, Package] = {
                                   only=r"/cs/[^/]*\.ogg$"),
     "fillets-ng-data-nl": Package("/usr/share/games/fillets-ng/sound", "GPL-2+", "nl", speaker_in=r"-([mv])-[^/]*$",
                                   only=r"/nl/[^/]*\.ogg$"),
-    "klettres-data": Package("/usr/share/klettres", "GPL-2+", "", r"klettres/([a-z]{2})/",
+    "klettres-data": Package("/usr/share/klettres", "GPL-2+", "", r"klettres/([a-z]{2,3})[_/]",
                              speaker_in=r"klettres/([^/]+)/"),
-    "ktuberling-data": Package("/usr/share/ktuberling/sounds", "GPL-2+", "", r"sounds/([a-z]{2})/",
+    "ktuberling-data": Package("/usr/share/ktuberling/sounds", "GPL-2+", "", r"sounds/([a-z]{2,3})[@/]",
                                speaker_in=r"sounds/([^/]+)/"),
     "festvox-ru": Package("/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav", SEE, "ru",
                           speaker="festvox-ru-nsh", group="voice:msu_ru_nsh"),
@@ -58,7 +59,11 @@ PACKAGES: dict[str, Package] = {
 
 
 def packages(options: Mapping[str, Any], context: Context) -> Iterator[SourceItem]:
-    """Speech from installed packages. Options: names (all known ones if left out)."""
+    """Speech from installed packages. Options: names (all known ones if left out), most (150; 0 for all).
+
+    most: at most so many files of each package and language, chosen by a hash of their names.
+    """
+    most = option(options, "most", int, 150)
     names = option(options, "names", list, list(PACKAGES))
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
@@ -71,7 +76,7 @@ def packages(options: Mapping[str, Any], context: Context) -> Iterator[SourceIte
             continue
         found += 1
         context.told[name] = f"present, {len(paths)} files"
-        yield from _items(name, paths, context)
+        yield from _items(name, _chosen(name, paths, most), context)
     if not found:
         raise SourceAbsent(f"None of the packages is installed: apt-get install {' '.join(names)}.")
 
@@ -83,6 +88,15 @@ def package_files(name: str) -> list[Path]:
     if not root.is_dir():
         return []
     return [p for p in audio_files(root, SUFFIXES) if not package.only or re.search(package.only, str(p))]
+
+
+def _chosen(name: str, paths: list[Path], most: int) -> list[Path]:
+    if not most:
+        return paths
+    kept: dict[str, list[Path]] = {}
+    for path in sorted(paths, key=lambda p: zlib.crc32(p.as_posix().encode())):
+        kept.setdefault(_match(PACKAGES[name].language_in, path), []).append(path)
+    return sorted(path for group in kept.values() for path in group[:most])
 
 
 def _items(name: str, paths: list[Path], context: Context) -> Iterator[SourceItem]:

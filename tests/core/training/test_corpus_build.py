@@ -278,6 +278,10 @@ def test_packages_are_absent_or_read(tmp_path: Path, monkeypatch) -> None:
     report = build(recipe(tmp_path, source=({"kind": "packages"},), copies={}), tmp_path / "out", workers=1)
     assert sorted(c.speaker for c in report.clips) == ["stamps-en", "stamps-fr"]
     assert report.told["other"].startswith("absent")
+    for i in range(5):
+        sf.write(tmp_path / "stamps" / f"cat{i}_fr.ogg", voiced(1.0, i), 16_000)
+    few = recipe(tmp_path, source=({"kind": "packages", "most": 2},), copies={})
+    assert sorted(c.language for c in build(few, tmp_path / "few", workers=1).clips) == ["en", "fr", "fr"]
 
 
 def test_a_stretch_moves_with_the_cut() -> None:
