@@ -110,13 +110,18 @@ def place(found: Map, library: Library, vectors: np.ndarray, layer: int, kind: s
     x, xy = library.segments.vectors[:, layer], found.places(kind)[layer]
     near = np.stack([np.argsort(distances(v, x), kind="stable")[:CHECKED] for v in vectors])
     if kind == "pca":
-        own = ((vectors - found.centre[layer]) @ found.axes[layer]).astype(np.float32)
+        own = np.stack([_linear(v, found.centre[layer], found.axes[layer]) for v in vectors])
     else:
         own = np.stack([_weighted(v, x, xy, rows[:NEIGHBOURS]) for v, rows in zip(vectors, near, strict=True)])
     trust = [
         overlap(rows, np.argsort(distances(p, xy), kind="stable")[:CHECKED]) for rows, p in zip(near, own, strict=True)
     ]
     return Placed(own, np.array(trust))
+
+
+def _linear(v: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """v (V,) on the principal axes, (2,), by itself in double precision."""
+    return ((v.astype(np.float64) - centre)[:, None] * axes).sum(0).astype(np.float32)
 
 
 def _weighted(v: np.ndarray, x: np.ndarray, xy: np.ndarray, rows: np.ndarray) -> np.ndarray:

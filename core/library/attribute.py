@@ -20,7 +20,7 @@ from core.library import Segments
 from core.library.compare import Query, View
 
 LEAST_CLIPS = 4  # a system with fewer isn't a candidate
-SHRINK = 0.1  # of the shared spread towards a sphere
+SHRINK = 0.1  # of the shared spread towards uncorrelated dimensions
 HALF = 0.5
 
 
@@ -113,8 +113,8 @@ class Discriminant:
         self.means = sums / np.maximum(counts, 1)[:, None]
         rest = known.x - self.means[known.code]
         spread = rest.T @ rest / max(1, len(rest))
-        size = np.trace(spread) / width + 1e-12
-        chol = np.linalg.cholesky((1 - shrink) * spread + shrink * size * np.eye(width))
+        alone = np.diag(np.diagonal(spread) + 1e-9 * np.trace(spread) / width + 1e-12)
+        chol = np.linalg.cholesky((1 - shrink) * spread + shrink * alone)
         self.white = np.linalg.inv(chol).T  # x @ white has the shared spread of a unit sphere
         self.centres = self.means @ self.white
 
