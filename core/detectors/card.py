@@ -26,8 +26,8 @@ from core.errors import ModelUnavailable
 SCHEMA = "earwitness/detector/1"
 FILE = "earwitness.json"
 CROPS = {
-    "tiled": "windows of this length one after the other; a shorter one is repeated until it is full",
-    "windows": "windows of this length one after the other; a shorter recording is heard as it is",
+    "tiled": "windows one after the other; a shorter one is repeated until it is full",
+    "windows": "windows one after the other; a shorter recording is heard as it is",
     "whole": "the whole recording in one go, cut only beyond one minute",
 }  # fmt: skip
 NORMALISATIONS = {

@@ -63,8 +63,8 @@ def _open() -> None:
 
 def _card(one: Standing) -> None:
     seen, terms = one.seen, one.terms
-    window = "" if terms.crop_s is None else f", {terms.crop_s:.2f} s"
-    crop = "not said" if terms.crop is None else f"{CROPS[terms.crop]}{window}"
+    window = "" if terms.crop_s is None else f"{terms.crop_s:.2f} s: "
+    crop = "not said" if terms.crop is None else f"{window}{CROPS[terms.crop]}"
     widgets.facts([
         ("family", seen.family), ("files", str(seen.path)), ("sha256", seen.files_sha256[:16]),
         ("card beside it", "yes" if seen.beside else "no; what is shown is drafted from its configuration"),
@@ -73,7 +73,9 @@ def _card(one: Standing) -> None:
         ("normalisation", NORMALISATIONS.get(terms.normalisation or "", "not said")),
         ("trained on", terms.exposure or "not said"), ("licence", terms.licence or "not said"),
     ])  # fmt: skip
-    missing = (*terms.missing(seen.n_logits), *(f"{n} (a score can do without, a reader can't)" for n in terms.unsaid()))
+    index = () if terms.bona_fide_logit(seen.n_logits) is not None or seen.n_logits > 2 else (
+        "which logit means bona fide (known clips can settle it)",)
+    missing = (*index, *terms.missing(seen.n_logits), *(f"{n} (only readers need it)" for n in terms.unsaid()))
     if missing:
         st.markdown("**Still missing on the card:** " + "; ".join(missing) + ".")
     if one.refusal:
@@ -165,8 +167,11 @@ def _check(one: Standing, places: list) -> None:
     left, right, _ = st.columns([2, 2, 3])
     if left.button("Check the polarity", width="stretch"):
         _start("check", one, where)
-    if right.button("Calibrate on these clips", width="stretch", disabled=not where):
-        _start("calibrate", one, where)
+    if right.button("Calibrate on these clips", width="stretch"):
+        if where:
+            _start("calibrate", one, where)
+        else:
+            st.error("Calibration needs labelled clips; give a folder or a CSV.")
     for kind, words in (("check", "Checking the polarity"), ("calibrate", "Calibrating")):
         job = jobs.find(_key(kind, one, where))
         if job is None:

@@ -53,7 +53,8 @@ def _choose(own: tuple[Standing, ...]) -> list[str]:
         st.caption("No other detector is open; bring one below.")
         return []
     return st.multiselect("Detectors beside the default", options, default=[n for n in options if n in ready],
-                          format_func=lambda n: n if n in mine else f"{n} (of this workbench)", key=f"detectors-shown-{'-'.join(ready)}")
+                          format_func=lambda n: n if n in mine else f"{n} (of this workbench)",
+                          key=f"detectors-shown-{'-'.join(ready)}")
 
 
 def _answer(found: Desk, name: str, own: tuple[Standing, ...]) -> Opinion | None:
@@ -97,7 +98,7 @@ def _table(found: Desk, answers: list[Opinion]) -> None:
     st.subheader("What each detector says")
     widgets.table(("detector", "raw score", "log10 LR and interval", "bounds", "in words", "trained on"),
                   [_default_row(found), *(_row(o) for o in answers)], numeric=(1, 2, 3))
-    st.caption("Raw scores have no common unit: compare them within a column's row, never between detectors. Higher "
+    st.caption("Raw scores have no common unit: they can't be compared between detectors. Higher "
                "is more like bona fide. Only log10 LRs can be compared, and each only within its own bounds.")
     for opinion in answers:
         for note in opinion.notes:

@@ -50,7 +50,7 @@ def app_url(tmp_path_factory):
         cwd=ROOT,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "EARWITNESS_HOME": str(tmp_path_factory.mktemp("home"))},
     )
     url = f"http://127.0.0.1:{port}"
     try:
