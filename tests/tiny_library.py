@@ -25,10 +25,19 @@ def make_clips(folder: Path, n: int = 12, *, seconds: float = 2.2, first: int = 
         name = f"clip{i:02d}.wav"
         sound = voiced(seconds + 0.3 * (i % 3), seed=first + i, pitch_hz=100 + 25 * (i // 2 % 3) + 60 * spoof)
         (folder / name).write_bytes(sound_bytes(sound))
-        rows.append({"file": name, "label": "spoof" if spoof else "bonafide", "system": f"system{i // 2 % 2}" * spoof,
-                     "family": "tts" if spoof else "human", "speaker": "" if spoof else f"speaker{i // 2 % 3}",
-                     "language": "en", "licence": "none", "source": f"source{i % 3}",
-                     "origin": f"https://example.org/{name}"})
+        rows.append(
+            {
+                "file": name,
+                "label": "spoof" if spoof else "bonafide",
+                "system": f"system{i // 2 % 2}" * spoof,
+                "family": "tts" if spoof else "human",
+                "speaker": "" if spoof else f"speaker{i // 2 % 3}",
+                "language": "en",
+                "licence": "none",
+                "source": f"source{i % 3}",
+                "origin": f"https://example.org/{name}",
+            }
+        )
     write_manifest(folder, rows)
     return folder
 
@@ -56,16 +65,32 @@ def make_rad(folder: Path, geometry: Any, k: int = 3) -> Path:
     for name in CALIBRATIONS.values():
         Calibration(1.0, 0.0, np.array([[0.9, 0.0], [1.1, 0.1]]), (-2.0, 2.0)).save(folder / name)
     eer = {"eer_pooled": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    attribution = {"macro_f1": 0.5, "chance_macro_f1": 0.5, "systems": 2, "unseen_called_none": 0.5, "seen_called_none": 0.5}
-    recall = {"layer": 0, "speaker_at_1": 0.5, "speaker_at_10": 0.6, "degraded_copy_finds_original_first": 0.9,
-              "chance_at_1": 0.1}
+    attribution = {
+        "macro_f1": 0.5,
+        "chance_macro_f1": 0.5,
+        "systems": 2,
+        "unseen_called_none": 0.5,
+        "seen_called_none": 0.5,
+    }
+    recall = {
+        "layer": 0,
+        "speaker_at_1": 0.5,
+        "speaker_at_10": 0.6,
+        "degraded_copy_finds_original_first": 0.9,
+        "chance_at_1": 0.1,
+    }
     card = {
-        "name": folder.name, "note": "random weights, for tests", "geometry_sha256": geometry.sha256,
-        "recipe": {"k": k, "knn_k": k, "library": "bonafide"}, "none_of_these": {"weights": [1.0, 1.0], "bias": 0.0},
-        "attribution": attribution, "recall": {"by_layer": [recall], "windows": 10, "speakers": 3, "note": "made up"},
-        "ablations": {name: eer for name in ("rad", "without-retrieval", "nearest-neighbours")},
-        "files_sha256": {n: hashlib.sha256((folder / n).read_bytes()).hexdigest()
-                         for n in (WEIGHTS, *CALIBRATIONS.values())},
+        "name": folder.name,
+        "note": "random weights, for tests",
+        "geometry_sha256": geometry.sha256,
+        "recipe": {"k": k, "knn_k": k, "library": "bonafide"},
+        "none_of_these": {"weights": [1.0, 1.0], "bias": 0.0},
+        "attribution": attribution,
+        "recall": {"by_layer": [recall], "windows": 10, "speakers": 3, "note": "made up"},
+        "ablations": dict.fromkeys(("rad", "without-retrieval", "nearest-neighbours"), eer),
+        "files_sha256": {
+            n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, *CALIBRATIONS.values())
+        },
     }
     (folder / "card.json").write_text(json.dumps(card))
     return folder

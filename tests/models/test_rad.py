@@ -14,8 +14,12 @@ F, L, T, K = 24, 4, 20, 5
 
 def _inputs(b: int = 1, k: int = K, f: int = F, layers: int = L, seed: int = 0):
     g = torch.Generator().manual_seed(seed)
-    return (torch.randn(b, layers, T, f, generator=g), torch.full((b, layers), T),
-            torch.randn(b, k, layers, T, f, generator=g), torch.full((b, k, layers), T))
+    return (
+        torch.randn(b, layers, T, f, generator=g),
+        torch.full((b, layers), T),
+        torch.randn(b, k, layers, T, f, generator=g),
+        torch.full((b, k, layers), T),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +88,9 @@ def test_missing_neighbours_are_left_out_and_none_at_all_is_no_difference(model)
 def test_the_batch_does_not_change_an_answer(model):
     query, blocks, near, near_blocks = _inputs(b=6)
     together = model(query, blocks, near, near_blocks).score
-    alone = torch.cat([model(query[i : i + 1], blocks[i : i + 1], near[i : i + 1], near_blocks[i : i + 1]).score
-                       for i in range(6)])
+    alone = torch.cat(
+        [model(query[i : i + 1], blocks[i : i + 1], near[i : i + 1], near_blocks[i : i + 1]).score for i in range(6)]
+    )
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
 
@@ -95,8 +100,9 @@ def test_the_ablations_have_the_same_size_and_see_only_their_part():
     query, blocks, near, near_blocks = _inputs()
     other = _inputs(seed=9)[2]
     blind = models["query"]
-    torch.testing.assert_close(blind(query, blocks, near, near_blocks).logits,
-                               blind(query, blocks, other, near_blocks).logits)
+    torch.testing.assert_close(
+        blind(query, blocks, near, near_blocks).logits, blind(query, blocks, other, near_blocks).logits
+    )
     with pytest.raises(ValueError):
         RAD(RADConfig(sees="nothing"))
 

@@ -115,7 +115,10 @@ def test_filters_removals_and_references_change_what_answers(library, detector, 
     views = {f.view.quote()["view"] for f in (whole, without, spoofs, added)}
     assert len(views) == 4
     said = added.to_dict()
-    assert said["library"]["references"][0]["sha256"] == own.clip.sha256 and said["library"]["snapshot"] == library.snapshot.id
+    assert (
+        said["library"]["references"][0]["sha256"] == own.clip.sha256
+        and said["library"]["snapshot"] == library.snapshot.id
+    )
 
 
 def test_a_filter_does_not_silence_the_cases_own_references(library, detector, query):
