@@ -29,6 +29,7 @@ TARGETS = {
 SHORTEST_REGION_S = 0.5
 MOMENT_S = 0.2  # a click stands for this much around it
 MOST_WINDOWS = 3  # explained at once
+FIRST_S = 8.0  # explained where nothing is selected
 SILENT_DBFS = -70.0
 
 
@@ -123,7 +124,7 @@ def _span(question: Question, n_samples: int) -> tuple[float, float]:
     if question.span_s is None:
         if question.target != "clip":
             raise InvalidOption("Select a region in the player first; only the whole recording needs none.")
-        return 0.0, min(duration, MOST_WINDOWS * 4.0)
+        return 0.0, min(duration, FIRST_S)
     start, stop = question.span_s
     if not (np.isfinite([start, stop]).all() and start < duration and stop > 0.0):
         raise InvalidOption(f"The region lies outside the recording, which ends at {format_time(duration)}; "

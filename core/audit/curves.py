@@ -24,7 +24,7 @@ from core.attribute.question import Posed
 from core.audit.cells import grid_of, level_map, removed
 
 SHARES = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])
-RANDOM_ORDERS = 4
+RANDOM_ORDERS = 3
 BATCH = 13
 BY_LEVEL = {"loudest first": -1, "quietest first": 1}
 
@@ -70,7 +70,10 @@ class Curves:
 
 def measure(posed: Posed, maps: Sequence[np.ndarray], baseline: str, *, seed: int = 0,
             on_progress: Callable[[float], Any] | None = None, randoms: int = RANDOM_ORDERS) -> Curves:
-    """Curves over all explained windows; each window loses the same share of its cells. maps : (R, C) per window."""
+    """Curves over all explained windows; each window loses the same share of its cells.
+
+    maps : (R, C) per window; randoms : random orders.
+    """
     names = ["map", *BY_LEVEL, *(f"random {i + 1}" for i in range(randoms))]
     totals = {name: np.zeros((2, len(SHARES))) for name in names}
     rng = np.random.default_rng(seed)

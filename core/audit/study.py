@@ -31,6 +31,7 @@ RATE = 16_000
 METHOD, BASELINE = "integrated-gradients", "mean-bonafide"
 CLIP_S = 2.0
 HYBRID_S, STRETCH_S = 3.0, (0.5, 1.5)
+FEWER = {"steps": 16}  # on two seconds, 16 steps leave a completeness error below 0.1 %
 FADE = 160  # samples, 10 ms: a splice that doesn't click
 UNKNOWN = Likeness(float("nan"), float("nan"), float("nan"))
 
@@ -105,10 +106,10 @@ def separation(scorer: Scorer, rows: list[dict[str, Any]], count: int, seed: int
 
 def measure_clip(posed: Posed, rng: np.random.Generator) -> dict[str, Any]:
     """Measures by kind of map: good, random (its cells shuffled), destroyed."""
-    good = compute(posed, METHOD, BASELINE)
+    good = compute(posed, METHOD, BASELINE, parameters=FEWER)
     occlusion = compute(posed, "occlusion", BASELINE).values
-    steady = stability.measure(posed, good.values, good.score, METHOD, BASELINE, {}, seed=1)
-    broken = [randomise.destroyed_map(posed, METHOD, BASELINE, {}, seed=s) for s in (1, 2)]
+    steady = stability.measure(posed, good.values, good.score, METHOD, BASELINE, FEWER, seed=1)
+    broken = [randomise.destroyed_map(posed, METHOD, BASELINE, FEWER, seed=s) for s in (1, 2)]
     maps = {"good": good.values, "random": _shuffled(good.values, rng), "destroyed": broken[0]}
     reference = curves.measure(posed, [good.values], BASELINE)
     return {kind: _measures(posed, good, kind, values, occlusion, steady, broken[1], reference)
@@ -127,7 +128,9 @@ def _measures(posed: Posed, good: Map, kind: str, values: np.ndarray, occlusion:
     given = good if kind == "good" else replace(good, values=values, windows=(values,))
     found = reference
     if kind != "good":
-        found = replace(reference, map=curves.measure(posed, [values], BASELINE, randoms=0).map)
+        towards = 1.0 if good.gap >= 0 else -1.0
+        order = np.argsort(-towards * grid_of(values.shape).pool(values), axis=None, kind="stable")
+        found = replace(reference, map=curves.Curve("map", *curves.curve(posed.problems[0], order, BASELINE)))
         steady = replace(steady, likeness=UNKNOWN)
     made = checks(given, found, likeness(values, broken), steady,
                   {"occlusion": likeness(values, occlusion, coarse=True)})

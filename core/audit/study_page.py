@@ -24,8 +24,9 @@ def page(made: Mapping[str, Any]) -> str:
         f"{METHODS[made['method']].title}, compared with {made['baseline']}, seed {made['seed']}.",
         f"## The audit against maps known to be bad ({found['clips']} clips)",
         "Every clip's map went through the audit three times: as it is; with its cells shuffled, so that it has the "
-        "right values in the wrong places; and replaced by the map of the same network with destroyed weights. A shuffled map "
-        "still adds up, and stability isn't measured for the bad ones, so they are caught by the other tests alone.",
+        "right values in the wrong places; and replaced by the map of the same network with destroyed weights. A "
+        "shuffled map still adds up, and stability isn't measured for the bad ones, so they are caught by the other "
+        "tests alone.",
         _table(("", "passes the audit", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
                [(KINDS[k], f"{found['reliable'][k]:.0%}",
                  *(_quartiles(found["quartiles"][k].get(c)) for c in ("faithful", "loudness", "agreement")))
@@ -56,8 +57,8 @@ def preference(hybrids: Mapping[str, Any]) -> str:
     top = hybrids[best]["inside"]
     if top["low"] <= 1.0:
         return ("**No method puts reliably more of its map inside the synthetic stretch than the stretch has of the "
-                "time.** The detector's score doesn't rest on the stretch, and a map can't show what the detector doesn't "
-                "use: with this detector, no map should be read as a sign of where a recording was altered.")
+                "time.** The detector's score doesn't rest on the stretch, and a map can't show what the detector "
+                "doesn't use: with this detector, no map should be read as a sign of where a recording was altered.")
     rivals = [METHODS[m].title for m, v in hybrids.items() if m != best and v["inside"]["high"] >= top["low"]]
     words = f"**{METHODS[best].title} puts most inside the stretch** ({top['mean']:.2f} times its share of the time)."
     return words + (f" The intervals don't set it apart from {', '.join(rivals)}." if rivals else "")

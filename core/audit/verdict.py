@@ -40,6 +40,7 @@ LEAST_AGREEMENT = 0.2
 LEAST_STABILITY = 0.6
 
 COMPARED_WITH = ("integrated-gradients", "occlusion", "gradient-shap")
+COARSER: dict[str, dict[str, Any]] = {"integrated-gradients": {"steps": 16}, "gradient-shap": {"samples": 16}}
 PRINCIPLES = {"integrated-gradients": "gradients", "smooth-gradients": "gradients", "gradient-shap": "gradients",
               "occlusion": "removal", "grad-cam": "feature maps"}
 
@@ -111,7 +112,7 @@ def audit(posed: Posed, given: Map, *, others: Sequence[str] = COMPARED_WITH,
         if reason:
             notes.append(f"Not compared with {METHODS[name].title}: {reason}")
             continue
-        other = compute(posed, name, baseline, seed=seed, on_progress=tell).values
+        other = compute(posed, name, baseline, seed=seed, parameters=COARSER.get(name), on_progress=tell).values
         alike[name] = likeness(given.values, other, coarse=True)
     places = regions.shares(given.values, given.times_s, spans) if _within(spans, given) else ()
     if destroyed is None:

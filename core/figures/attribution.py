@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.template import BLUE, GREY, VERMILION, dress, label, legend, new_figure
+from core.spectrum import pool_map
 
 _INK = [[0, "#FFFFFF"], [1, "#3C4250"]]
 _INK_DARK = [[0, "#11151C"], [1, "#8C93A3"]]
@@ -20,13 +21,17 @@ MARKED = 10  # strongest cells each way that carry a triangle
 
 
 def attribution_map(values: np.ndarray, level: np.ndarray, times_s: np.ndarray, edges_hz: np.ndarray, *,
-                    signed: bool = True, spans: Sequence[tuple[float, float]] = (), dark: bool = False,
-                    box: tuple[float, float, float, float] | None = None, provenance: str = "") -> go.Figure:
-    """A map over its spectrogram. values, level : np.ndarray [shape=(R, C)], cells and their level; times_s : [C];
-    edges_hz : [R + 1]; spans : marked stretches; box : (start_s, stop_s, low row, high row). Rows are evenly tall."""
+                    hop_s: float = 0.01, signed: bool = True, spans: Sequence[tuple[float, float]] = (),
+                    dark: bool = False, provenance: str = "") -> go.Figure:
+    """A map over its spectrogram. values : np.ndarray [shape=(R, C)], cells; level : [shape=(R', C')], finer, C' columns
+    of ``hop_s``; times_s : [C]; edges_hz : [R + 1]; spans : marked stretches. Rows are evenly tall."""
     figure = new_figure(height=430, provenance=provenance)
     low, high = (float(v) for v in np.percentile(level, [5, 99.5]))
-    figure.add_trace(go.Heatmap(z=level.astype(np.float32), x=times_s, colorscale=_INK_DARK if dark else _INK, zmin=low,
+    fine, factor = pool_map(level.T, max_columns=600)  # (C', R')
+    tall = len(values) / level.shape[0]
+    first = times_s[0] - (times_s[1] - times_s[0]) / 2 if len(times_s) > 1 else times_s[0] - 0.025
+    figure.add_trace(go.Heatmap(z=fine.T.astype(np.float32), x0=first + factor * hop_s / 2, dx=factor * hop_s,
+                                y0=tall / 2 - 0.5, dy=tall, colorscale=_INK_DARK if dark else _INK, zmin=low,
                                 zmax=max(high, low + 1e-6), showscale=False, hoverinfo="skip", name="spectrogram"))
     shown = values if signed else np.abs(values)
     reach = float(np.percentile(np.abs(values), 99.5)) or 1e-12
@@ -41,9 +46,6 @@ def attribution_map(values: np.ndarray, level: np.ndarray, times_s: np.ndarray, 
     for start, stop in spans:
         for edge in (start, stop):
             figure.add_vline(x=edge, line={"color": GREY, "width": 1.5, "dash": "dash"})
-    if box is not None:
-        figure.add_shape(type="rect", x0=box[0], x1=box[1], y0=box[2], y1=box[3],
-                         line={"color": "#F0E442", "width": 2.5})
     _axes(figure, times_s, edges_hz)
     blue, red = ("#46AAEB", "#FF8C3C") if dark else (BLUE, VERMILION)
     if signed:

@@ -27,7 +27,8 @@ KINDS = {"spoof": -1, "bona fide": 1, "either way": 0}
 
 
 def cells(posed: Any, given: Map) -> dict[str, np.ndarray]:
-    """The map in the cells that the audit uses: values and level (r, c), times (c,), edges in Hz (r + 1,)."""
+    """The map in the cells that the audit uses: values (r, c), times (c,), edges in Hz (r + 1,); and the level at the
+    map's own resolution, (R, C)."""
     grid = grid_of(given.values.shape)
     level = np.full(given.values.shape, np.nan)
     for problem, window in zip(posed.problems, posed.windows, strict=True):
@@ -36,11 +37,10 @@ def cells(posed: Any, given: Map) -> dict[str, np.ndarray]:
         seen = seen if given.plane == "log-mel" else 10 * np.log10(seen + 1e-10)
         level[:, first : first + seen.shape[1]] = seen
     level = np.where(np.isnan(level), np.nanmin(level), level)
-    counts = grid.pool(np.ones(given.values.shape))
     columns = np.flatnonzero(np.diff(grid.columns, prepend=-1))
     ends = np.append(columns[1:], given.values.shape[1])
     rows = np.append(np.flatnonzero(np.diff(grid.rows, prepend=-1)), given.values.shape[0])
-    return {"values": grid.pool(given.values), "level": grid.pool(level) / counts,
+    return {"values": grid.pool(given.values), "level": level,
             "times": given.start_s + (columns + ends) / 2 * given.hop_s, "edges": given.edges_hz[rows]}
 
 
@@ -73,7 +73,7 @@ def map_figure(found: Desk, key: tuple, given: Map, pooled: dict, *, signed: boo
 
     dark = widgets.dark()
     figure = cache.figure("attribution map", (*key, signed, dark, spans), lambda: drawn.attribution_map(
-        pooled["values"], pooled["level"], pooled["times"], pooled["edges"], signed=signed, dark=dark,
+        pooled["values"], pooled["level"], pooled["times"], pooled["edges"], hop_s=given.hop_s, signed=signed, dark=dark,
         spans=[s for s in spans if s[0] < given.stop_s and s[1] > given.start_s], provenance=found.provenance))
     options = config("earwitness-attribution")
     options["modeBarButtonsToRemove"] = [b for b in options["modeBarButtonsToRemove"] if b != "select2d"]
