@@ -76,8 +76,11 @@ def records() -> tuple[Record, ...]:
 
 def remember(path: Path, digest: str) -> Record:
     """Keep where a detector lies, under a name of its own. Raises ModelUnavailable where nothing can be written."""
-    path = path.resolve()
-    others = {r.name for r in records() if r.files_sha256 != digest}
+    from core.detectors import names
+
+    path, known = path.resolve(), records()
+    others = {r.name for r in known if r.files_sha256 != digest}
+    others |= set(names()) - {r.name for r in known}  # a shipped detector's name stays its own
     plain = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.name.removesuffix(".safetensors"))
     name = plain or "detector"
     if name in others:

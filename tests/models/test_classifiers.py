@@ -38,6 +38,24 @@ def test_logits_are_the_librarys_on_its_own_features(tmp_path, family):
         torch.testing.assert_close(load(folder)(torch.from_numpy(wav)), model(given).logits, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("family", HEADS[1:])
+def test_older_names_of_the_positional_convolution_load(tmp_path, family):
+    """Published checkpoints call the two parts of its weight normalisation weight_g and weight_v."""
+    from safetensors.torch import load_file, save_file
+
+    folder = save_tiny(tmp_path / "m", family)
+    wav = torch.from_numpy(clip(True, 5)[None])
+    with torch.inference_mode():
+        wanted = load(folder)(wav)
+    older = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    tensors = load_file(folder / "model.safetensors")
+    renamed = {next((k.replace(new, old) for new, old in older.items() if new in k), k): v for k, v in tensors.items()}
+    assert set(renamed) != set(tensors)
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    with torch.inference_mode():
+        torch.testing.assert_close(load(folder)(wav), wanted)
+
+
 def test_normalisation_is_what_the_card_says(tmp_path):
     folder = save_tiny(tmp_path / "m", "wav2vec2")
     wav = torch.from_numpy(clip(True, 3)[None])

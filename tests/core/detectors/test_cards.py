@@ -120,6 +120,14 @@ def test_what_a_card_leaves_out_is_named():
     assert Card().unsaid() == ("training exposure", "licence")
 
 
+def test_a_shipped_name_stays_the_shipped_detectors(tmp_path):
+    from models.registry import DEFAULT_MODEL
+
+    folder = save_tiny(tmp_path / DEFAULT_MODEL, "wav2vec2")
+    record = store.remember(folder, external.inspect(folder).files_sha256)
+    assert record.name.startswith(f"{DEFAULT_MODEL}-") and detectors.load(record.name, "cpu").family == "wav2vec2"
+
+
 def test_two_models_of_one_name_get_two_names(tmp_path):
     one, two = (save_tiny(tmp_path / f / "model", f) for f in ("wav2vec2", "hubert"))
     first, second = (store.remember(p, external.inspect(p).files_sha256) for p in (one, two))
