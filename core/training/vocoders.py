@@ -220,7 +220,7 @@ def _loaded(path: Path, _changed: int) -> Vocoder:
 def neural_copy(samples: np.ndarray, rng: np.random.Generator, checkpoint: Path | str) -> np.ndarray:
     """The clip rebuilt by a trained vocoder: float32 (n,) at 16 kHz in, the same length and level out.
 
-    A codec codes with a random number of its stages. Raises VocoderTrainingError for a file that is no vocoder.
+    A codec codes with a random half or more of its stages. Raises VocoderTrainingError for a file that is no vocoder.
     """
     path = Path(checkpoint)
     if not path.is_file():
@@ -228,7 +228,8 @@ def neural_copy(samples: np.ndarray, rng: np.random.Generator, checkpoint: Path 
     model = _loaded(path.resolve(), path.stat().st_mtime_ns)
     rms = float(np.sqrt(np.mean(samples**2))) + 1e-9
     wav = torch.from_numpy(np.ascontiguousarray(samples * (0.08 / rms), dtype=np.float32))[None]
-    stages = int(rng.integers(1, model.config.quantisers + 1)) if model.config.kind == "vq" else None
+    most = model.config.quantisers
+    stages = int(rng.integers((most + 1) // 2, most + 1)) if model.config.kind == "vq" else None
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(int(rng.integers(2**31)))  # the source filter's noise
         if stages:
