@@ -227,4 +227,4 @@ def _words(data: Mapping[str, Any], key: str, name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise _wrong(name, key, "text")
-    return "".join(c for c in value if c.isprintable())[:WORDS].strip()
+    return "".join(" " if c.isspace() else c for c in value if c.isprintable() or c.isspace())[:WORDS].strip()
