@@ -16,8 +16,8 @@ page = st.navigation(
         st.Page("pages/finding.py", title="Finding", url_path="findings"),
         st.Page("pages/frame_entropy.py", title="Frame entropy", url_path="frame-entropy"),
         st.Page("pages/detectors.py", title="Other detectors", url_path="other-detectors"),
-        st.Page("pages/neighbours.py", title="Neighbours", url_path="neighbours"),
-        st.Page("pages/map.py", title="Map", url_path="map"),
+        st.Page("pages/neighbours.py", title="Neighbours", url_path="known-company"),
+        st.Page("pages/map.py", title="Map", url_path="library-map"),
         st.Page("pages/attribution.py", title="Attribution", url_path="attribution"),
         st.Page("pages/model_card.py", title="Model card", url_path="model-card"),
     ]
