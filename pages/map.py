@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import EarwitnessError
 from pages.parts import map_panels, progress, widgets
 from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import asked, library, querying
+from pages.parts.shelf import again, asked, library, querying
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def _page(found: Desk, known: Any) -> None:
         found.places.append(progress.show(running, "Placing the recording", key="map"))
         return
     if job.result is None or warm.result is None:
-        st.error((job.reason or warm.reason) + " The recording is still open.")
+        again(job if job.result is None else warm, "Try again")
         plain_player(found)
         if job.result is not None:
             map_panels.refit(found, known)

@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import EarwitnessError
 from pages.parts import neighbour_panels, progress, retrieval_panels, widgets
 from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import FILTERS, asked, library, querying, shelf, take_references, view
+from pages.parts.shelf import FILTERS, again, asked, library, querying, shelf, take_references, view
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def _page(found: Desk, known: Any) -> None:
         plain_player(found)
         return
     if job.result is None:
-        st.error(job.reason + " The recording is still open.")
+        again(job, "Compare again")
         plain_player(found)
         return
     running = take_references(known)

@@ -39,7 +39,8 @@ def warm(known: Any) -> Job:
         place(found, known, known.segments.vectors[:1, 0], 0)
         return found
 
-    return jobs.submit(("library map", str(known.folder), known.snapshot.id, _stamp(known)), work, lane="quick")
+    key = ("library map", str(known.folder), known.snapshot.id, _stamp(known))
+    return jobs.find(key) or jobs.submit(key, work, lane="quick")
 
 
 def _stamp(known: Any) -> int:
@@ -250,7 +251,10 @@ def refit(found: Desk, known: Any) -> None:
         job = jobs.find(key)
         if job is not None and not job.ended:
             found.places.append(progress.show(job, "Fitting the map", key="refit"))
-        elif st.button("Fit"):
+            return
+        if job is not None and job.reason:
+            st.error(job.reason)
+        if st.button("Fit"):
             jobs.forget(key)
             jobs.submit(key, work)
             st.rerun()

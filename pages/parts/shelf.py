@@ -80,7 +80,15 @@ def querying(recording: Any, known: Any) -> Job:
         return measure(encoding, known, detector)
 
     key = ("library query", recording.sha256, known.geometry.sha256, device)
-    return jobs.submit(key, work, weigh=lambda query: query.short.nbytes + query.vectors.nbytes)
+    return jobs.find(key) or jobs.submit(key, work, weigh=lambda query: query.short.nbytes + query.vectors.nbytes)
+
+
+def again(job: Job, words: str) -> None:
+    """Why a job gave nothing, and a button that starts it anew: a failed job isn't repeated by itself."""
+    st.error(f"{job.reason} The recording is still open.")
+    if st.button(words, type="primary"):
+        jobs.forget(job.key)
+        st.rerun()
 
 
 def referring(digest: str, name: str, body: bytes, label: str, speaker: str, known: Any) -> Job:
@@ -165,6 +173,7 @@ __all__ = [
     "FILTERS",
     "Asked",
     "Shelf",
+    "again",
     "asked",
     "detectors",
     "library",

@@ -1,4 +1,4 @@
-"""RAD's known answers and invariances: the specification's shapes, self-retrieval, order of neighbours, equal capacity."""
+"""RAD's known answers: the specification's shapes, self-retrieval, order of neighbours, equal capacity."""
 
 from __future__ import annotations
 
