@@ -1,9 +1,9 @@
 """Which way a detector's score points, told from clips whose truth is known; or that it can't be told.
 
 Published cards contradict themselves and labels' names mislead, so no score of a detector that a user brings is shown
-before this check. It is a rank test: the chance that a bona fide clip scores above a spoofed one (AUC), its interval
-from resampling whole speakers and systems, and the Mann-Whitney test. Too few clips, an interval that covers one half,
-or an AUC near it: then it can't be told, and the detector is not used.
+before this check. It is a rank test: the chance that a bona fide clip scores above a spoofed one (AUC), the wider of its
+intervals by formula and by resampling whole speakers and systems, and the Mann-Whitney test. Too few clips, an interval
+that covers one half, or an AUC near it: then it can't be told, and the detector is not used.
 
 References
 ----------
@@ -76,6 +76,16 @@ def auc(bonafide: ArrayLike, spoof: ArrayLike) -> float:
     return float((ranks[: b.size].sum() - b.size * (b.size + 1) / 2) / (b.size * s.size))
 
 
+def hanley(value: float, n_bonafide: int, n_spoof: int) -> tuple[float, float]:
+    """Hanley and McNeil's 95 % interval of an AUC pulled towards one half by half a clip, so that a few clips that
+    happen to be perfectly apart still leave room for doubt (resampling them leaves none)."""
+    n = min(n_bonafide, n_spoof)
+    a = (value * n + 0.5) / (n + 1)
+    spread = a * (1 - a) + (n_bonafide - 1) * (a / (2 - a) - a * a) + (n_spoof - 1) * (2 * a * a / (1 + a) - a * a)
+    reach = 1.96 * float(np.sqrt(spread / (n_bonafide * n_spoof)))
+    return max(0.0, a - reach), min(1.0, a + reach)
+
+
 def verdict(scored: Scored, *, stated: bool, clips: str = "") -> Polarity:
     """The verdict from scores. ``stated``: whether the card says which logit is which (else the last one was taken
     for bona fide, and a clear result in either direction settles it for the caller)."""
@@ -89,7 +99,8 @@ def verdict(scored: Scored, *, stated: bool, clips: str = "") -> Polarity:
 
     interval = bootstrap_interval(auc, b, s, scored.groups_bonafide, scored.groups_spoof, n=600, level=LEVEL)
     p = float(mannwhitneyu(b, s, alternative="two-sided").pvalue)
-    value, low, high = interval.value, interval.low, interval.high
+    value, (low, high) = interval.value, hanley(interval.value, b.size, s.size)
+    low, high = min(low, interval.low), max(high, interval.high)
     told = (low > 0.5 or high < 0.5) and p < 1 - LEVEL and abs(value - 0.5) >= MARGIN
     numbers = f"bona fide clips score higher in {value:.0%} of pairs [{low:.0%}, {high:.0%}]"
     if not told:

@@ -151,6 +151,16 @@ def test_long_recordings_stream_and_can_be_cancelled(tmp_path, labelled):
     assert opinion.score == pytest.approx(opinion.window_scores.mean())
 
 
+def test_what_a_window_policy_means_is_said(tmp_path, labelled):
+    """The authors of a tiled network score the start of a file; here all of it is heard, and a note says both."""
+    path = save_tiny(tmp_path / "model", "aasist")
+    detector = calibrate(detectors.load(path, "cpu"), read_labelled(labelled)).detector
+    opinion = detector.opinion(recording(sound(True, 1, 3.0)))
+    assert len(opinion.windows) == 3 and any("Its authors score the first 1.00 s" in note for note in opinion.notes)
+    half, twice = sound(True, 2, 0.5), np.tile(sound(True, 2, 0.5), 2)
+    assert detector.opinion(recording(half)).score == pytest.approx(detector.opinion(recording(twice)).score, abs=1e-5)
+
+
 def test_opinions_never_fail_as_a_whole(tmp_path, labelled):
     folder = save_tiny(tmp_path / "model", "wav2vec2")
     calibrate(detectors.load(folder, "cpu"), read_labelled(labelled))

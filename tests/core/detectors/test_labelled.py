@@ -97,11 +97,19 @@ def test_the_verdict_needs_clips_distance_and_certainty():
     assert verdict(scored(np.ones(20), np.ones(20)), stated=True).state == "untold"
 
 
+def test_ten_clips_perfectly_apart_are_not_certainty():
+    few, many = (verdict(scored(np.arange(n) + 1_000, np.arange(n)), stated=True) for n in (10, 200))
+    assert few.auc == many.auc == 1.0 and few.state == many.state == "verified"
+    assert 0.7 < few.low < 0.95 < many.low < 1.0 and few.high == many.high == 1.0
+    turned = verdict(scored(np.arange(10), np.arange(10) + 100), stated=True)
+    assert turned.high == pytest.approx(1 - few.low) and turned.state == "contradicted"
+
+
 def test_clips_of_one_voice_count_less_than_clips_of_many():
     rng = np.random.default_rng(1)
     voice = np.repeat(rng.normal(0.8, 1.0, 4), 15)  # four voices, fifteen clips each
     b, s = voice + rng.normal(0, 0.1, 60), rng.normal(0, 1, 60)
-    wide, narrow = verdict(scored(b, s, groups=4), stated=True), verdict(scored(b, s), stated=True)
+    narrow = verdict(scored(b, s), stated=True)
     grouped = Scored(b, s, [str(i // 15) for i in range(60)], [str(i) for i in range(60)])
     wide = verdict(grouped, stated=True)
     assert wide.high - wide.low > narrow.high - narrow.low
