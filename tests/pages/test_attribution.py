@@ -139,8 +139,7 @@ def test_an_abstained_examination_has_no_map(bench, silence):
 
 
 def test_blind_mode_hides_the_map(explained):
-    explained.go("finding")
-    explained.at.sidebar.toggle[0].set_value(True).run()
+    explained.session.blind = True
     explained.go("attribution")
     assert not explained.charts() and "Listen first" in explained.words()
 
