@@ -56,13 +56,8 @@ def _page(found: Desk, known: Any) -> None:
     now.layer = middle.segmented_control(
         "Layer", layers, default=now.layer, key=f"map-layer-{short}", required=True, format_func=lambda i: f"layer {i}"
     )
-    colour = right.segmented_control(
-        "Colour by",
-        list(map_panels.COLOURS),
-        default="label",
-        key=f"map-colour-{short}",
-        format_func=map_panels.COLOURS.get,
-        required=True,
+    colour = right.selectbox(
+        "Colour by", list(map_panels.COLOURS), key=f"map-colour-{short}", format_func=map_panels.COLOURS.__getitem__
     )
     map_panels.draw(found, known, warm.result, job.result, kind, now.layer, colour)
     map_panels.refit(found, known)

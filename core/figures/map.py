@@ -75,7 +75,7 @@ _MARKS = {
     "diamond": "◆",
     "triangle-up": "▲",
     "cross": "✚",
-    "star": "★",
+    "triangle-down": "▼",
     "hexagon": "⬢",
     "pentagon": "⬟",
     "circle-open": "○",

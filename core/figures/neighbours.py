@@ -13,7 +13,7 @@ from core.figures.template import BLUE, GREY, VERMILION, dress, legend, new_figu
 
 # Okabe and Ito's colours that carry no meaning elsewhere; with them go shapes, because eight is all there are
 GROUP_COLOURS = ("#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#7F6BB3", "#8C6D31", "#4D4D4D", "#B2B2B2")
-GROUP_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
+GROUP_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "hexagon", "pentagon")
 LABEL_LOOK = {"bonafide": (BLUE, "circle", "●", "bona fide"), "spoof": (VERMILION, "diamond", "◆", "spoof")}
 
 

@@ -154,7 +154,7 @@ def test_the_map_can_be_linear_and_coloured_otherwise(bench, voice):
     bench.upload(("voice.wav", voice)).go("map")
     digest = bench.session.current[:12]
     bench.at.segmented_control(key=f"map-kind-{digest}").set_value("pca").run()
-    bench.at.segmented_control(key=f"map-colour-{digest}").set_value("system").run()
+    bench.at.selectbox(key=f"map-colour-{digest}").set_value("system").run()
     figure = next(iter(bench.charts().values()))
     assert figure["layout"]["xaxis"]["title"]["text"] == "principal axis 1"
     assert {"system0", "system1", "everything else"} <= {t["name"] for t in figure["data"]}
