@@ -143,9 +143,11 @@ def _forward(bucket: list[tuple[_Clip, Window]], detector: Detector) -> None:
         wav = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)).to(device)  # (B, N)
         with autocast:
             states = network.encode(wav)  # (B, L, T, F)
-        out = network.analyse(states.clamp(-FP16_MAX, FP16_MAX).half().float())
+        states = states.clamp(-FP16_MAX, FP16_MAX).half().float()
+        out = network.analyse(states)
+        clip_logit = out.clip_logit if detector.panel is None else detector.panel(wav, states[:, 0]).clip
         sums = torch.einsum("bt,btf->bf", torch.from_numpy(weights).float().to(device), out.aggregated)
-        results = torch.cat([out.clip_logit[:, None], sums], dim=1).float().cpu().numpy()  # (B, 1 + F)
+        results = torch.cat([clip_logit.float()[:, None], sums.float()], dim=1).float().cpu().numpy()  # (B, 1 + F)
     for (clip, window), row in zip(bucket, results, strict=True):
         clip.scores[window.index] = row[0]
         clip.state_sum += row[1:]
@@ -173,6 +175,6 @@ def _evidence(clip: _Clip, detector: Detector) -> ClipEvidence:
         window_scores=clip.scores,
         window_times=windows.reshape(-1, 2),
         window_seconds=clip.timeline.speech_seconds(clip.speech, detector.network.encoder.hop_s),
-        distance=population_distance(mean, detector.reference),
+        distance=population_distance(mean, detector.deciding_reference),
         seconds=clip.seconds,
     )

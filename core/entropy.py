@@ -13,7 +13,7 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from core.audio import Recording
     from core.encode import Encoding
     from core.quality import Quality
+    from models.panel import PanelOutput
     from models.registry import Detector
 
 __all__ = [
@@ -85,7 +86,9 @@ class EntropyAnalysis:
     """Everything this issue's analyses read off one encoding. T frames, W windows, D latent dimensions.
 
     entropy: bits per frame; score: frame score (log10 units, higher = bona fide, uncalibrated: see
-    `SPOOF_BELOW`); window_scores: raw clip logits [W], higher = bona fide; window_times: (start_s, stop_s)
+    `SPOOF_BELOW`); window_scores: raw clip scores of what decides (the panel, or f-InfoED where
+    there is none) [W], higher = bona fide; own_window_scores: f-InfoED's clip logits [W]; member_scores: the
+    panel's members by view, means over the windows; window_times: (start_s, stop_s)
     [W, 2];
     window_seconds: seconds each window counts for in the clip score [W]; entropy_map: bits, float16 [T, D];
     kl_nats_per_frame, recon_mse, mean_bits: means over the frames with speech; distance: Mahalanobis distance
@@ -104,10 +107,17 @@ class EntropyAnalysis:
     distance: float
     low_runs: tuple[Run, ...]
     frame_spoof_runs: tuple[Region, ...]
+    own_window_scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    member_scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def own_score(self) -> float | None:
+        """f-InfoED's raw score of the whole recording, whoever decides."""
+        return clip_score(self.own_window_scores, self.window_seconds) if len(self.own_window_scores) else None
 
     @property
     def clip_score(self) -> float:
-        """The detector's raw score of the whole recording, higher = bona fide."""
+        """The deciding raw score of the whole recording, higher = bona fide."""
         return clip_score(self.window_scores, self.window_seconds)
 
 
@@ -178,6 +188,9 @@ class _Reader:
         self.map = np.zeros((n, latent), np.float16)
         self.curves = np.zeros((n, 4), np.float32)  # bits, score, KL in nats, squared error
         self.window_scores = np.zeros(len(encoding.windows))
+        self.own_scores = np.zeros(len(encoding.windows))
+        names = () if detector.panel is None else detector.panel.names
+        self.members = np.zeros((len(encoding.windows), len(names)))
         self.state_sum = np.zeros(int(encoder.n_features))
         self.state_weight = 0.0
 
@@ -205,12 +218,13 @@ class _Reader:
         with self.detector.lock:
             out = network.analyse(states.to(device).float())
             rebuilt = network.reconstruct(out.mu)  # (B, T, 80)
+            panel = self._panel(indices, states)
         bits = out.entropy / LN2  # (B, T, D)
         target = mel_target(self.recording, [self.encoding.windows[i] for i in indices], rebuilt, self.detector)
         curves = torch.stack(
             [
                 bits.sum(-1),
-                (out.frame_logit - self._frame_threshold()) / LN10,
+                ((out.frame_logit if panel is None else panel.frames) - self._frame_threshold()) / LN10,
                 kl_to_standard_normal(out.mu, out.logvar).sum(-1),
                 (rebuilt - target).square().mean(-1),
             ],
@@ -218,7 +232,10 @@ class _Reader:
         )  # (B, T, 4)
         maps, curves = bits.half().cpu().numpy(), curves.float().cpu().numpy()
         states_mixed = out.aggregated.float().cpu().numpy()  # (B, T, F)
-        self.window_scores[indices] = out.clip_logit.float().cpu().numpy()
+        self.own_scores[indices] = out.clip_logit.float().cpu().numpy()
+        self.window_scores[indices] = self.own_scores[indices] if panel is None else panel.clip.cpu().numpy()
+        if panel is not None:
+            self.members[indices] = panel.members.cpu().numpy()
         for row, i in enumerate(indices):
             self.timeline.put(self.map, i, maps[row])
             self.timeline.put(self.curves, i, curves[row])
@@ -227,13 +244,27 @@ class _Reader:
             self.state_sum += weights @ states_mixed[row, fresh : self.timeline.counts[i]]
             self.state_weight += float(weights.sum())
 
+    def _panel(self, indices: list[int], states: torch.Tensor) -> PanelOutput | None:
+        """The panel's view of these windows, where there is a panel."""
+        import torch
+
+        panel, device = self.detector.panel, self.detector.device
+        if panel is None:
+            return None
+        windows = [self.encoding.windows[i] for i in indices]
+        wav = np.stack([self.recording.samples[w.start : w.stop] for w in windows]).astype(np.float32)
+        return panel(torch.from_numpy(wav).to(device), states[:, 0].to(device).float())
+
     def _frame_threshold(self) -> float:
-        """Frame logit at which the frame head is undecided; 0 where the reference does not say."""
-        value = self.detector.reference.get("frame_threshold")
+        """Frame score at which the frame head is undecided; 0 where the reference does not say."""
+        value = self.detector.deciding_reference.get("frame_threshold")
         return 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
 
     def result(self) -> EntropyAnalysis:
-        reference, timeline = self.detector.reference, self.timeline
+        reference, timeline = self.detector.deciding_reference, self.timeline
+        seconds = timeline.speech_seconds(self.speech, self.hop_s)
+        panel = self.detector.panel
+        names = () if panel is None else panel.names
         bits, score = self.curves[:, 0].copy(), self.curves[:, 1].copy()
         means = np.average(self.curves.astype(np.float64), axis=0, weights=self.speech)
         low_bits = reference.get("low_entropy_bits")
@@ -245,7 +276,7 @@ class _Reader:
             score=Track("score", score, self.hop_s, self.start_s, "log10", "frame score, higher = bona fide"),
             window_scores=self.window_scores,
             window_times=windows.reshape(-1, 2),
-            window_seconds=timeline.speech_seconds(self.speech, self.hop_s),
+            window_seconds=seconds,
             entropy_map=self.map,
             kl_nats_per_frame=float(means[2]),
             recon_mse=float(means[3]),
@@ -253,6 +284,8 @@ class _Reader:
             distance=population_distance(self.state_sum / max(self.state_weight, 1e-9), reference),
             low_runs=tuple(Run(*self._span(a, b), float(bits[a:b].mean())) for a, b in low),
             frame_spoof_runs=tuple(Region(*self._span(a, b), float(score[a:b].mean())) for a, b in spoof),
+            own_window_scores=self.own_scores,
+            member_scores={name: clip_score(self.members[:, j], seconds) for j, name in enumerate(names)},
         )
 
     def _stretches(self, values: np.ndarray, threshold: float) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from core.frames import format_time
 from core.verbal import ENFSI_2015, PROPOSITIONS, Propositions, VerbalScale, direction, sentence, verbal
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.audio import Recording
     from core.batch import ClipEvidence
     from core.quality import Quality
@@ -31,6 +33,7 @@ __all__ = [
     "Reason",
     "calibration_of",
     "conclude",
+    "own_calibration_of",
     "regions_explain",
     "window_conflict",
     "window_llrs",
@@ -107,9 +110,18 @@ def _signed(value: float) -> str:
 
 
 def calibration_of(detector: Detector) -> Calibration:
-    """The detector's calibration. Raises ModelUnavailable where its file makes no sense."""
+    """Calibration of the score that decides. Raises ModelUnavailable where its file makes no sense."""
+    return _calibration(detector, detector.deciding_calibration)
+
+
+def own_calibration_of(detector: Detector) -> Calibration:
+    """Calibration of f-InfoED's own score, whether or not a panel decides. Raises ModelUnavailable."""
+    return _calibration(detector, detector.calibration)
+
+
+def _calibration(detector: Detector, arrays: Mapping[str, np.ndarray]) -> Calibration:
     try:
-        return Calibration.from_arrays(detector.calibration)
+        return Calibration.from_arrays(arrays)
     except ValueError as problem:
         raise ModelUnavailable(
             f"The model {detector.name!r} can't be used because {problem}; install its files again."
@@ -128,7 +140,7 @@ def conclude(
     the calibration makes no sense.
     """
     calibration = calibration_of(detector)
-    rows = check_table(quality, entropy, calibration, detector.reference)
+    rows = check_table(quality, entropy, calibration, detector.deciding_reference)
     fatal = [row for row in rows if row.fatal]
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]
@@ -151,9 +163,20 @@ def conclude(
         sentence=_no_finding(reasons) if llr is None else sentence(llr.value, scale),
         bounds=calibration.bounds,
         checks=rows,
-        detectors=(DetectorEvidence(detector.name, score, llr),),
+        detectors=_evidence(detector, entropy, score, llr),
         regions=entropy.frame_spoof_runs if all(r.code == "window-conflict" for r in reasons) else (),
     )
+
+
+def _evidence(detector: Detector, entropy: EntropyAnalysis | ClipEvidence, score: float | None,
+              llr: Llr | None) -> tuple[DetectorEvidence, ...]:
+    """What decides first; where that is the panel, f-InfoED's own answer after it."""
+    if detector.panel is None:
+        return (DetectorEvidence(detector.name, score, llr),)
+    own = None if score is None else getattr(entropy, "own_score", None)
+    own_llr = None if own is None else own_calibration_of(detector).apply(own)
+    decides = DetectorEvidence(f"panel of {detector.panel.size} views (decides)", score, llr)
+    return (decides, DetectorEvidence(f"f-InfoED ({detector.name})", own, own_llr)) if own is not None else (decides,)
 
 
 def _no_finding(reasons: Sequence[Reason]) -> str:

@@ -1,15 +1,16 @@
 """Shipped and trained detectors by name: weights, calibration, reference statistics and card, checked and
 cached.
 
-A model is a folder of four files, and nothing in it is ever unpickled:
+A model is a folder of files, and nothing in it is ever unpickled:
 
-    model.safetensors        the network and its configuration
+    model.safetensors        the f-InfoED network and its configuration
     calibration.safetensors  how its score becomes a log10 likelihood ratio
     reference.safetensors    what bona fide and spoofed speech looked like to it
+    panel.safetensors        the panel that decides in its place, where there is one, with
+    panel_calibration.safetensors and panel_reference.safetensors of its own
     card.json                what it is, how it was measured, and the sha256 of the files above
 
-A model in the making may lack calibration, reference or card; they are then empty and it is for the caller to
-refuse.
+A model in the making may lack everything but the first; the rest is then empty and it is for the caller to refuse.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from models.finfoed import FInfoED, load_finfoed
+from models.panel import Panel, load_panel
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "finfoed-whisper-tiny"
-PARTS = ("model", "calibration", "reference")
+PARTS = ("model", "calibration", "reference", "panel", "panel_calibration", "panel_reference")
+NETWORKS = ("model", "panel")
 NAME = re.compile(r"\w[\w.-]*")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -59,10 +62,23 @@ class Detector:
     calibration: Mapping[str, np.ndarray]  # empty if there is none
     reference: Mapping[str, np.ndarray]  # empty if there is none
     digests: Mapping[str, str] = field(default_factory=dict)  # sha256 of each part present
+    panel: Panel | None = None  # gives the score of the finding where there is one; on ``device``
+    panel_calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
+    panel_reference: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def deciding_calibration(self) -> Mapping[str, np.ndarray]:
+        """Calibration of the score that decides: the panel's, or f-InfoED's own."""
+        return self.calibration if self.panel is None else self.panel_calibration
+
+    @property
+    def deciding_reference(self) -> Mapping[str, np.ndarray]:
+        """Reference of what decides: the panel's entries go before f-InfoED's own."""
+        return self.reference if self.panel is None else {**self.reference, **self.panel_reference}
 
     @property
     def content_sha256(self) -> str:
-        """Digest of weights, calibration and reference together: the same one, the same findings."""
+        """Digest of all weights, calibrations and references together: the same one, the same findings."""
         text = "\n".join(f"{part} {self.digests[part]}" for part in PARTS if part in self.digests)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -172,10 +188,12 @@ def _load(folder: Path, files: dict[str, Path], device: torch.device) -> Detecto
                                       "the model again before relying on it.")
     try:
         network = load_finfoed(files["model"])
-        tables = {part: load_file(os.fspath(file)) for part, file in files.items() if part != "model"}
+        panel = load_panel(files["panel"]).to(device) if "panel" in files else None
+        tables = {part: load_file(os.fspath(file)) for part, file in files.items() if part not in NETWORKS}
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as error:
         raise DetectorUnavailable(f"The files of {folder.name} are damaged or not a detector's; fetch "
                                   "the model again.") from error
     network = network.requires_grad_(False).eval().to(device)
     return Detector(folder.name, network, device, threading.RLock(), card, digests["model"],
-                    tables.get("calibration", {}), tables.get("reference", {}), digests)
+                    tables.get("calibration", {}), tables.get("reference", {}), digests, panel,
+                    tables.get("panel_calibration", {}), tables.get("panel_reference", {}))

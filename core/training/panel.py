@@ -1,0 +1,238 @@
+"""Fitting the panel: statistics of every window once, then ridge regressions in closed form, fold by fold in seconds.
+
+Balance decides more than anything else here: a window counts by its share of the clip, a clip by the inverse square
+root of its system's size, a source by the square root of its own, and each class for one half.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.frames import plan_windows
+from core.training.corpus import Clip, load_views
+from models import views
+from models.encoder import FrameEncoder
+from models.finfoed import guard
+from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel
+
+SHORTEST = 3_200  # samples; shorter clips are repeated
+LOCAL_STEP, LOCAL_FIRST = 20, 5  # frames of 10 ms between the places where local statistics are kept
+
+
+@dataclass(frozen=True)
+class PanelRecipe:
+    """What the panel is fitted on and how. ``penalty`` is the ridge relative to a total sample weight of one."""
+
+    members: tuple[str, ...] = (*views.VIEWS, ENCODER_VIEW)
+    penalty: float = 0.3
+    local_penalty: float = 0.03
+    views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
+    copies: bool = True
+    copy_share: float = 0.15  # of the spoof weight
+    degraded_share: float = 0.3  # of a clip's weight
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Statistics of windows. R windows, K places of local statistics."""
+
+    clip: np.ndarray  # (R,) clip names
+    view: np.ndarray  # (R,)
+    samples: np.ndarray  # (R,) length of the window
+    vectors: dict[str, np.ndarray]  # view name -> (R, D) float16
+    local: np.ndarray  # (K, LOCAL) float16
+    local_row: np.ndarray  # (K,) which window a place belongs to
+
+
+@torch.inference_mode()
+def window_vectors(panel: Panel, encoder: FrameEncoder, samples: np.ndarray, guard_bands: int
+                   ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """One window float32 (n,) -> vector per view, local statistics (K, LOCAL) every 200 ms."""
+    samples = np.resize(samples, SHORTEST) if len(samples) < SHORTEST else samples[: len(samples) // 320 * 320]
+    wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).unsqueeze(0)
+    states = encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()
+    vectors, tracks = panel.vectors(wav, states)
+    local = views.local_moments(tracks, panel.half)[0, :, LOCAL_FIRST : len(samples) // 160 : LOCAL_STEP]
+    return {k: v[0].half().numpy() for k, v in vectors.items()}, local.half().numpy().T
+
+
+def build_bank(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
+               on_progress: Callable[[int, int], None] | None = None) -> Bank:
+    """Statistics of one prepared view of the clips, window by window as an examination cuts them; kept on disk.
+
+    A second call with the same clips reads them back. ``folder`` is the prepared working folder.
+    """
+    import zlib
+
+    key = zlib.crc32("|".join(c.clip for c in clips).encode())
+    path = folder / "panel" / f"view{view}-{len(clips)}-{key:08x}.npz"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        _write_bank(path, _measure(folder, clips, view, encoder, guard_bands, on_progress))
+    with np.load(path, allow_pickle=False) as data:
+        return Bank(data["clip"], data["view"], data["samples"],
+                    {k[2:]: data[k] for k in data.files if k.startswith("v_")}, data["local"], data["local_row"])
+
+
+def _measure(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
+             on_progress: Callable[[int, int], None] | None) -> Bank:
+    panel = Panel(encoder.n_features)
+    names, lengths, rows, local, local_row = [], [], [], [], []
+    for done, clip in enumerate(clips, 1):
+        available = load_views(folder, clip)
+        samples = available[min(view, len(available) - 1)].astype(np.float32) / 32768.0
+        for window in plan_windows(len(samples)):
+            vectors, places = window_vectors(panel, encoder, samples[window.start : window.stop], guard_bands)
+            rows.append(vectors)
+            local.append(places)
+            local_row += [len(rows) - 1] * len(places)
+            names.append(clip.clip)
+            lengths.append(window.n_samples)
+        if on_progress:
+            on_progress(done, len(clips))
+    return Bank(np.array(names), np.full(len(names), view), np.array(lengths),
+                {k: np.stack([r[k] for r in rows]) for k in rows[0]}, np.concatenate(local), np.array(local_row))
+
+
+def _write_bank(path: Path, bank: Bank) -> None:
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        np.savez(file, clip=bank.clip, view=bank.view, samples=bank.samples, local=bank.local,
+                 local_row=bank.local_row, **{f"v_{k}": v for k, v in bank.vectors.items()})
+    partial.replace(path)
+
+
+def join(banks: Sequence[Bank]) -> Bank:
+    """Several banks as one."""
+    starts = np.cumsum([0, *[len(b.clip) for b in banks]])
+    return Bank(*(np.concatenate([getattr(b, name) for b in banks]) for name in ("clip", "view", "samples")),
+                {k: np.concatenate([b.vectors[k] for b in banks]) for k in banks[0].vectors},
+                np.concatenate([b.local for b in banks]),
+                np.concatenate([b.local_row + start for b, start in zip(banks, starts, strict=False)]))
+
+
+def clip_weights(clips: Sequence[Clip], copy_share: float) -> dict[str, float]:
+    """Weight per clip: systems and sources by the square root of their size, each class one half, copies a fixed share
+    of the spoof half.
+    """
+    weights: dict[str, float] = {}
+    for bonafide in (True, False):
+        for copied in (False, True):
+            chosen = [c for c in clips if c.bonafide == bonafide and bool(c.copier) == copied]
+            if not chosen:
+                continue
+            sources = Counter(c.source for c in chosen)
+            systems = Counter((c.source, c.system) for c in chosen)
+            within = Counter()
+            for c in chosen:
+                within[c.source] += systems[c.source, c.system] ** -0.5
+            raw = {c.clip: systems[c.source, c.system] ** -0.5 / within[c.source] * sources[c.source] ** 0.5
+                   for c in chosen}
+            total = sum(raw.values())
+            half = 0.5 if bonafide else 0.5 * (copy_share if copied else 1.0 - copy_share)
+            weights |= {name: half * value / total for name, value in raw.items()}
+    return weights
+
+
+def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: float) -> Linear:
+    """Weighted ridge regression on standardised, cut-off statistics. x (R, D), target (R,) in -1..1, weight (R,)."""
+    x = x.astype(np.float32)
+    weight = weight / weight.sum()
+    mean = np.median(x, axis=0)
+    inverse = 1.0 / (x.std(axis=0) + 1e-4)
+    z = np.clip((x - mean) * inverse, -LIMIT, LIMIT)
+    centre, level = weight @ z, float(weight @ target)
+    rows = (z - centre) * np.sqrt(weight)[:, None]
+    goal = (target - level) * np.sqrt(weight)
+    scale = penalty * z.shape[1] / 1_000.0
+    if len(rows) > z.shape[1]:
+        solution = np.linalg.solve(rows.T @ rows + scale * np.eye(z.shape[1], dtype=np.float32), rows.T @ goal)
+    else:
+        solution = rows.T @ np.linalg.solve(rows @ rows.T + scale * np.eye(len(rows), dtype=np.float32), goal)
+    linear = Linear(x.shape[1])
+    values = {"mean": mean, "inverse": inverse, "weight": solution, "bias": np.array([level - centre @ solution])}
+    linear.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v, np.float32)) for k, v in values.items()})
+    return linear
+
+
+def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder_width: int) -> Panel:
+    """Fit members and frame score on the bank's windows of ``clips``."""
+    chosen = {c.clip: c for c in clips if recipe.copies or not c.copier}
+    share = clip_weights(list(chosen.values()), recipe.copy_share if recipe.copies else 0.0)
+    seen = np.array([name in chosen for name in bank.clip]) & np.isin(bank.view, recipe.views)
+    rows = np.flatnonzero(seen)
+    weight = _row_weights(bank, rows, share, recipe)
+    target = np.array([1.0 if chosen[bank.clip[r]].bonafide else -1.0 for r in rows])
+    panel = Panel(encoder_width)
+    shares = []
+    for name in panel.names:
+        linear = fit_linear(bank.vectors[name][rows], target, weight, recipe.penalty)
+        panel.members[name] = linear
+        scores = apply(linear, bank.vectors[name][rows])
+        spread = float(np.sqrt(np.cov(scores, aweights=weight)))
+        shares.append((1.0 / max(spread, 1e-6)) if name in recipe.members else 0.0)
+    panel.share.copy_(torch.tensor(shares) / len(recipe.members))
+    _fit_local(panel, bank, rows, weight, target, [chosen[bank.clip[r]] for r in rows], recipe)
+    return panel.eval().requires_grad_(False)
+
+
+def _row_weights(bank: Bank, rows: np.ndarray, share: dict[str, float], recipe: PanelRecipe) -> np.ndarray:
+    """A clip's weight over its windows by length, and over its views by ``degraded_share``."""
+    totals: Counter = Counter()
+    for r in rows:
+        totals[bank.clip[r], bank.view[r] == 0] += bank.samples[r]
+    weights = np.empty(len(rows))
+    for i, r in enumerate(rows):
+        clean = bank.view[r] == 0
+        both = (bank.clip[r], not clean) in totals
+        part = 1.0 if not both else (1.0 - recipe.degraded_share if clean else recipe.degraded_share)
+        weights[i] = share[bank.clip[r]] * part * bank.samples[r] / totals[bank.clip[r], clean]
+    return weights
+
+
+def _fit_local(panel: Panel, bank: Bank, rows: np.ndarray, weight: np.ndarray, target: np.ndarray,
+               clips: Sequence[Clip], recipe: PanelRecipe) -> None:
+    """The frame score, on places inside whole clips; partly synthetic clips are left out."""
+    whole = np.array([not c.partial for c in clips])
+    at = {int(r): i for i, r in enumerate(rows) if whole[i]}
+    places = np.array([i for i, r in enumerate(bank.local_row) if int(r) in at])
+    owner = np.array([at[int(bank.local_row[i])] for i in places])
+    count = np.bincount(owner, minlength=len(rows))
+    panel.local = fit_linear(bank.local[places], target[owner], weight[owner] / count[owner], recipe.local_penalty)
+
+
+def apply(linear: Linear, x: np.ndarray) -> np.ndarray:
+    """Scores of rows (R, D) -> (R,)."""
+    with torch.inference_mode():
+        return linear(torch.from_numpy(x.astype(np.float32))).numpy()
+
+
+def clip_scores(panel: Panel, bank: Bank, view: int = 0, only: set[str] | None = None
+                ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Mean over windows by length: the panel's score per clip, and each member's."""
+    rows = np.flatnonzero((bank.view == view) & (np.isin(bank.clip, list(only)) if only is not None else True))
+    members = np.stack([apply(panel.members[n], bank.vectors[n][rows]) for n in panel.names], 1)  # (R, M)
+    total = members @ panel.share.numpy()
+    sums: dict[str, np.ndarray] = {}
+    for i, r in enumerate(rows):
+        value = np.concatenate([[1.0, total[i]], members[i]]) * bank.samples[r]
+        sums[str(bank.clip[r])] = sums.get(str(bank.clip[r]), 0.0) + value
+    means = {k: v[1:] / v[0] for k, v in sums.items()}
+    return ({k: float(v[0]) for k, v in means.items()},
+            {n: {k: float(v[1 + j]) for k, v in means.items()} for j, n in enumerate(panel.names)})
+
+
+def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
+    """The shipped panel and what it is compared with: each member alone, each left out, no copies, no degraded views."""
+    found = {"panel": recipe, "no-copies": replace(recipe, copies=False),
+             "no-augmentation": replace(recipe, views=(0,)),
+             "no-copies-no-augmentation": replace(recipe, copies=False, views=(0,))}
+    for name in recipe.members:
+        found[f"without-{name}"] = replace(recipe, members=tuple(m for m in recipe.members if m != name))
+    return found
