@@ -49,10 +49,15 @@ def entropy(scores=(-1.6, -1.6), distance=1.0, regions=(), seconds=None):
     )
 
 
+def bare_detector(name, calibration, reference):
+    return SimpleNamespace(name=name, calibration=calibration, reference=reference, panel=None,
+                           deciding_calibration=calibration, deciding_reference=reference)
+
+
 def detector(calibration=None, **reference):
     limits = {"population_limit": np.array([3.0]), "window_conflict_limit": np.array([0.5])}
     arrays = (calibration or CALIBRATION).to_arrays()
-    return SimpleNamespace(name="tiny", calibration=arrays, reference=limits | reference)
+    return bare_detector("tiny", arrays, limits | reference)
 
 
 def test_a_finding_says_which_way_and_how_strongly():
@@ -194,7 +199,7 @@ def test_an_interval_across_zero_is_mentioned():
 
 
 def test_a_model_without_calibration_is_refused_in_one_sentence():
-    bare = SimpleNamespace(name="half", calibration={}, reference={})
+    bare = bare_detector("half", {}, {})
     with pytest.raises(ModelUnavailable, match="half"):
         conclude(RECORDING, quality(), entropy(), bare)
 
