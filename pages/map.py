@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import EarwitnessError
 from pages.parts import map_panels, progress, widgets
 from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import again, asked, library, querying
+from pages.parts.shelf import again, asked, choose_library, library, querying
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
         except EarwitnessError as problem:
             st.error(problem.message)
             plain_player(found)
+            choose_library()
         else:
             _page(found, known)
     found.finish()
@@ -61,6 +62,7 @@ def _page(found: Desk, known: Any) -> None:
     )
     map_panels.draw(found, known, warm.result, job.result, kind, now.layer, colour)
     map_panels.refit(found, known)
+    choose_library()
 
 
 main()

@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import EarwitnessError
 from pages.parts import neighbour_panels, progress, retrieval_panels, widgets
 from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import FILTERS, again, asked, library, querying, shelf, take_references, view
+from pages.parts.shelf import FILTERS, again, asked, choose_library, library, querying, shelf, take_references, view
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
         except EarwitnessError as problem:
             st.error(problem.message)
             plain_player(found)
+            choose_library()
         else:
             _page(found, known)
     found.finish()
@@ -153,6 +154,7 @@ def _export(found: Desk, comparison: Any, scores: Any, attribution: Any) -> None
         f"The same from a terminal: `python -m core library neighbours {widgets.plain(found.recording.name)} --json`, "
         f"for the file with sha256 {found.opened.digest[:12]}."
     )
+    choose_library()
 
 
 main()

@@ -42,6 +42,7 @@ class Shelf:
     refused: dict[str, str] = field(default_factory=dict)  # upload -> sentence
     taken: set[str] = field(default_factory=set)  # uploads that were taken in once
     heard: dict[str, Opened] = field(default_factory=dict)
+    folder: str = ""  # of a library other than the shipped one
 
 
 def shelf() -> Shelf:
@@ -60,7 +61,23 @@ def library() -> Any:
     """The library in use. Raises LibraryError with a sentence."""
     from core.library import open_library
 
-    return open_library()
+    return open_library(shelf().folder or None)
+
+
+def choose_library() -> None:
+    """Another library's folder on this machine, at the foot of a page; nothing typed means the shipped one."""
+
+    def take() -> None:
+        shelf().folder = st.session_state["library-folder"].strip()
+
+    with st.expander("Use another library" + (f" (in use: {shelf().folder})" if shelf().folder else "")):
+        st.session_state["library-folder"] = shelf().folder
+        st.text_input("Folder of a library on this machine", key="library-folder", on_change=take, max_chars=400)
+        st.caption(
+            "Make one with `python -m core library build FOLDER --library DIR` from a folder with a manifest or a "
+            "published corpus. Leave it empty for the shipped library. The retrieval scores need one built with the shipped map, "
+            "which is what that command does."
+        )
 
 
 def querying(recording: Any, known: Any) -> Job:
@@ -175,6 +192,7 @@ __all__ = [
     "Shelf",
     "again",
     "asked",
+    "choose_library",
     "detectors",
     "library",
     "neighbour_recording",

@@ -132,6 +132,17 @@ def test_a_library_that_does_not_fit_is_one_sentence(bench, voice, monkeypatch, 
     assert len(bench.at.error) == 1 and "no library" in bench.at.error[0].value and bench.player()["n"] == 96_000
 
 
+def test_another_library_can_be_used_and_left(bench, voice, known, monkeypatch, tmp_path):
+    monkeypatch.setattr(core.library, "DEFAULT", tmp_path / "nowhere")
+    bench.upload(("voice.wav", voice)).go("neighbours")
+    bench.at.text_input(key="library-folder").set_value(str(known[0].folder)).run()
+    assert known[0].snapshot.id[:12] in bench.settle().words() and not bench.at.error
+    bench.go("map")
+    assert "2 windows placed" in bench.words() and any(b.label == "Fit" for b in bench.at.button)
+    bench.at.text_input(key="library-folder").set_value("").run()
+    assert len(bench.at.error) == 1
+
+
 def test_without_rad_the_neighbours_still_come(bench, voice, monkeypatch, tmp_path):
     monkeypatch.setattr(rad, "FOLDER", tmp_path)
     words = bench.upload(("voice.wav", voice)).go("neighbours").words()
