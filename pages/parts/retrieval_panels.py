@@ -224,6 +224,13 @@ def reliability(found: Desk, known: Any) -> None:
                 )
             )
     widgets.table(("measured on sources that no library held", "value", "95 % interval"), rows, numeric=(1, 2))
+    phi = card.get("dependence_on_f_infoed", {}).get(detectors[0].name, {}).get("errors_phi")
+    if phi is not None:
+        st.caption(
+            f"RAD's errors go along with the default detector's (correlation {phi:.2f} on clips that neither was trained "
+            "on), so the two agreeing is less than two independent opinions. Both retrieval scores are weaker than the "
+            "default detector; they are company for it, not a judge over it."
+        )
     with st.expander("What each layer finds"):
         recall = card["recall"]
         st.plotly_chart(

@@ -74,9 +74,9 @@ def choose_library() -> None:
         st.session_state["library-folder"] = shelf().folder
         st.text_input("Folder of a library on this machine", key="library-folder", on_change=take, max_chars=400)
         st.caption(
-            "Make one with `python -m core library build FOLDER --library DIR` from a folder with a manifest or a "
-            "published corpus. Leave it empty for the shipped library. The retrieval scores need one built with the shipped map, "
-            "which is what that command does."
+            "Make one with `python -m core library build FOLDER --library DIR` from a folder with a manifest or from a "
+            "published corpus. Leave it empty for the shipped library. The retrieval scores need one built with the "
+            "shipped map, which is what that command does."
         )
 
 
