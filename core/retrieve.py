@@ -145,6 +145,11 @@ class Searcher:
         """The clip's digest of each segment, (n,)."""
         return np.array([c.sha256 for c in self.segments.clips])[self.segments.owner]
 
+    def recalls(self) -> dict[int, float]:
+        """Measured recall of the ten nearest, of every layer's index that is in use; 1 for exact ones."""
+        with self._lock:
+            return {layer: index.recall for layer, index in sorted(self._indexes.items())}
+
     def allowed(self, *, without: Collection[str] = (), where: Callable[[Clip], bool] | None = None) -> np.ndarray:
         """Mask (n,) of the segments that may answer: not of the digests ``without``, and only clips ``where`` holds."""
         clips = self.segments.clips
@@ -210,7 +215,12 @@ _lock = threading.Lock()
 
 
 def searcher(library: Library, kind: str = "exact") -> Searcher:
-    """The searcher of a library's snapshot, made once."""
+    """The searcher of a library's snapshot, made once. Raises LibraryError for an approximate one of a small library."""
+    if kind != "exact" and len(library.segments) < APPROXIMATE_FROM:
+        raise LibraryError(
+            f"An approximate index is for {APPROXIMATE_FROM} segments or more, this library has {len(library.segments)}; "
+            "use the exact one."
+        )
     key = f"{library.folder.resolve()} {library.snapshot.id} {kind}"
     with _lock:
         if key not in _searchers:

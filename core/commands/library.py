@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> None:
     near = _part(parts, "neighbours", "the nearest known recordings of a file", _neighbours)
     near.add_argument("file", type=Path, metavar="FILE")
     near.add_argument("-k", type=int, default=5, metavar="K", help="neighbours per layer (default: 5)")
+    near.add_argument("--index", default="exact", choices=("exact", "ivf", "hnsw"), help="for very large libraries")
     near.add_argument("--json", action="store_true", help="one JSON object, with the provenance of every neighbour")
     add_model_options(near)
 
@@ -150,12 +151,12 @@ def _neighbours(options: argparse.Namespace) -> int:
     from core.audio import read_recording
     from core.examine import detector_for
     from core.library import open_library
-    from core.library.compare import compare, encoded
+    from core.library.compare import View, compare, encoded
     from models.registry import DEFAULT_MODEL
 
     detector = detector_for(options.model or DEFAULT_MODEL, options.device)
     library, recording = open_library(_folder(options)), read_recording(options.file)
-    found = compare(encoded(recording, detector), library, k=options.k)
+    found = compare(encoded(recording, detector), View(library, index=options.index), k=options.k)
     if options.json:
         print(json.dumps({"file": printable(str(options.file)), **found.to_dict()}, ensure_ascii=False))
         return 0

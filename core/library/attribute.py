@@ -2,10 +2,10 @@
 
 Linear discriminant analysis over a library's spoofed clips: a system's mean, and one spread shared by all systems, in
 which what differs within a system (voice, words) counts little. Plain cosine can't do it: the nearest clip to a vocoded
-sentence is the same sentence by another vocoder. Whether the best system is near enough is decided by a logistic curve on its
-distance and its lead over the second, fitted by leaving whole systems out: "none of these" is an answer, not a leftover.
-In the shipped library nearly every system comes from one publisher's page, so resembling a system also means resembling
-that page's channel.
+sentence is the same sentence by another vocoder. Whether the best system is near enough is decided by a logistic curve
+on its distance and its lead over the second, fitted by leaving whole systems out: "none of these" is
+an answer, not a leftover. In the shipped library nearly every system comes from one publisher's page, so resembling a
+system also means resembling that page's channel.
 """
 
 from __future__ import annotations

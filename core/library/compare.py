@@ -74,11 +74,12 @@ class View:
     without: frozenset[str] = frozenset()
     where: Callable[[Clip], bool] | None = None
     filter_words: str = ""
+    index: str = "exact"  # or an approximate kind, see core.retrieve
 
     @cached_property
     def searcher(self) -> Searcher:
-        base = searcher(self.library)
-        return base if not self.references else Searcher(self._extended(base.segments))
+        base = searcher(self.library, self.index)
+        return base if not self.references else Searcher(self._extended(base.segments), self.index)
 
     def _extended(self, base: Segments) -> Segments:
         seen, chosen = set(), []
@@ -115,10 +116,16 @@ class View:
         """The library's own words, and everything by which this view differs from it."""
         base = self.library.quote()
         references = [{k: v for k, v in r.clip.to_dict().items() if k != "audio"} for r in self.references]
-        changes = {"references": references, "without": sorted(self.without), "filter": self.filter_words}
+        changes = {
+            "index": self.index,
+            "recall_at_10": {f"layer {i}": round(r, 4) for i, r in self.searcher.recalls().items()},
+            "references": references,
+            "without": sorted(self.without),
+            "filter": self.filter_words,
+        }
         text = (
             f"{base['snapshot']} {sorted(r.clip.sha256 + r.clip.label for r in self.references)} "
-            f"{sorted(self.without)} {self.filter_words}"
+            f"{sorted(self.without)} {self.filter_words} {self.index}"
         )
         return base | changes | {"view": hashlib.sha256(text.encode()).hexdigest()}
 

@@ -133,11 +133,14 @@ class Store:
 
     def snapshot(self, name: str | None = None) -> Snapshot:
         """The newest state, or the one whose id begins with ``name``. Raises LibraryError where there is none."""
-        found = [s for s in self.snapshots() if name is None or s.id.startswith(name)]
-        if not found:
+        every = self.snapshots()
+        found = [s for s in every if name is None or s.id.startswith(name)]
+        if not every:
             raise LibraryError(
-                f"The library in {self.folder} has no snapshot {name or ''} yet; a build has not finished."
+                f"The library in {self.folder} is not finished ({self.waiting()} clips wait); run its build again."
             )
+        if not found:
+            raise LibraryError(f"The library in {self.folder} has no snapshot {name}; `library list` names those it has.")
         return found[-1]
 
     def clips(self, snapshot: Snapshot) -> list[tuple[int, Clip, str]]:

@@ -63,6 +63,17 @@ def test_an_approximate_index_that_misses_too_much_is_refused():
         LayerIndex(vectors, "ivf", least_recall=1.01)
 
 
+def test_an_approximate_index_is_for_large_libraries_and_its_recall_is_quoted(library, detector, monkeypatch):
+    query = measure(encoded(recording(voiced(2.0, seed=4)), detector), library, detector)
+    with pytest.raises(LibraryError, match="use the exact one"):
+        compare(query, View(library, index="hnsw"))
+    monkeypatch.setattr("core.retrieve.APPROXIMATE_FROM", 1)
+    said = compare(query, View(library, index="hnsw")).to_dict()["library"]
+    assert said["index"] == "hnsw" and len(said["recall_at_10"]) == library.geometry.n_layers
+    assert all(r >= 0.95 for r in said["recall_at_10"].values())
+    assert compare(query, library).to_dict()["library"]["recall_at_10"]["layer 0"] == 1.0
+
+
 def test_the_best_segment_of_a_clip_stands_for_it():
     clips = tuple(Clip(f"{i}", f"{i}", "bonafide") for i in range(4))
     vectors = _vectors(12)[:, None]
