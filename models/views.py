@@ -181,11 +181,11 @@ def lines(x: torch.Tensor) -> torch.Tensor:
     for n_fft in (1024, 4096):
         magnitude = _stft(x, n_fft, n_fft // 4).abs()[:, : int(7_000 / RATE * n_fft)]
         log = (magnitude + 1e-5 * magnitude.amax((1, 2), keepdim=True) + 1e-9).log()
-        quiet = log.sort(dim=-1).values[..., int(0.1 * (log.shape[-1] - 1))]
+        quiet = log.kthvalue(1 + int(0.1 * (log.shape[-1] - 1)), dim=-1).values
         for curve in (log.mean(-1), quiet):
-            width = n_fft // 64 + 1
-            padded = F.pad(curve.unsqueeze(1), (width // 2, width // 2), mode="reflect").squeeze(1)
-            rest = (curve - padded.unfold(-1, width, 1).median(-1).values)[:, n_fft // 100 :]
+            half = n_fft // 128
+            trend = F.avg_pool1d(curve.unsqueeze(1), 2 * half + 1, 1, half, count_include_pad=False).squeeze(1)
+            rest = (curve - trend)[:, n_fft // 100 :]
             found += _line_statistics(rest)
     return torch.cat(found, dim=1)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from core.training import corpus_cli
+from core.training.sources_base import BESIDE
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -27,8 +28,10 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _common(parser: argparse.ArgumentParser, encoder: bool = True) -> None:
-    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
-    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="working folder, resumable")
+    parser.add_argument("--corpus", type=Path, default=BESIDE, metavar="DIR",
+                        help="folder with manifest.csv (default: the corpus beside the project)")
+    parser.add_argument("--work", type=Path, default=Path("runs/corpus"), metavar="DIR",
+                        help="working folder, resumable (default: runs/corpus)")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare the corpus")
     if encoder:
         parser.add_argument("--encoder", type=Path, required=True, metavar="FILE",
@@ -81,7 +84,8 @@ def _train(options: argparse.Namespace) -> int:
                    on_step=_steps("training"))
     options.into.mkdir(parents=True, exist_ok=True)
     save_finfoed(model, options.into / "model.safetensors")
-    print(f"trained in {report['wall_s']:.0f} s; wrote {options.into / 'model.safetensors'}; now run evaluate")
+    print(f"trained f-InfoED in {report['wall_s']:.0f} s; wrote {options.into / 'model.safetensors'}; now run evaluate, "
+          "which fits and measures the panel and writes the rest of the folder")
     return 0
 
 
@@ -90,7 +94,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from core.training.corpus import FOLDS
     from core.training.evaluate import finish, make_card
     from core.training.loop import Recipe
-    from core.training.runs import run_fold, variants
+    from core.training.panel import PanelRecipe
+    from core.training.panel_card import evaluate_panel
+    from core.training.runs import fresh_encoder, run_fold, variants
 
     recipe = Recipe()
     known = variants(recipe)
@@ -105,9 +111,11 @@ def _evaluate(options: argparse.Namespace) -> int:
         for fold in range(len(FOLDS)):
             run_fold(options.work, clips, options.encoder, name, known[name], seed, fold,
                      _steps(f"{name}, seed {seed}, fold {fold}"))
+    panel_recipe, encoder = PanelRecipe(), fresh_encoder(options.encoder)
+    found, bank = evaluate_panel(clips, options.work, encoder, recipe.guard_bands, panel_recipe, _say)
     card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
-                                      range(options.seeds), _say)
-    finish(options.into, options.work, clips, card, held, threshold)
+                                      range(options.seeds), found, _say)
+    finish(options.into, options.work, options.corpus, clips, card, held, threshold, found, bank, panel_recipe)
     pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
     print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "
           f"macro over systems {100 * macro['value']:.1f} %; card written to {options.into / 'card.json'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,15 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
+from core.calibrate import Calibration
+from core.training import worst
 from core.training.baselines import channel_features, clean_view, frozen_moments, leave_out_scores
 from core.training.corpus import FOLDS, Clip
+from core.training.held_out_table import held_out_table, manifest_facts, write_table
 from core.training.loop import Recipe
 from core.training.measure import HeldOut, calibrate, calibration_figures, hybrid_figures, summary
+from core.training.panel import Bank, PanelRecipe
+from core.training.panel_card import PanelEvaluation, ship_panel
 from core.training.reference import build_reference, write_folder
 from core.training.runs import KEEP_LAYERS, RunResult, fresh_encoder, pooled, read_run, run_path
 from models.finfoed import guard, load_finfoed
+from models.panel import load_panel
 
-PROTOCOL = ("Leave-source-out: four folds hold out whole source repositories (core.training.corpus.FOLDS); named speakers "
+PROTOCOL = ("Leave-source-out: four folds hold out whole source repositories (core.training.corpus.FOLDS); named speakers"
+            " "
             "of the test are taken out of training; every clip is scored once per seed by a model that saw neither its "
             "source nor its speaker. Clips are trimmed of outer silence and set to random levels; copies are never "
             "tested. Intervals: 95 % bootstrap over speakers (bona fide) and systems (spoof).")
@@ -77,8 +85,11 @@ def short(held: HeldOut) -> dict:
 
 
 def make_card(clips: Sequence[Clip], work: Path, encoder_path: Path, recipe: Recipe, variants: Sequence[str],
-              seeds: Sequence[int], say: Callable[[str], None]) -> tuple[dict, HeldOut, float]:
-    """All figures; also the held-out scores of the first seed and the frame threshold, for calibration."""
+              seeds: Sequence[int], panel: PanelEvaluation, say: Callable[[str], None]) -> tuple[dict, HeldOut, float]:
+    """All figures; also f-InfoED's held-out scores of the first seed and its frame threshold, for its calibration.
+
+    The panel decides, so its figures stand first; f-InfoED's are under ``f_infoed``.
+    """
     originals = [c for c in clips if not c.copier]
     results = complete_runs(work, "finfoed", seeds[0])
     scores, hybrids = pooled(results)
@@ -88,19 +99,24 @@ def make_card(clips: Sequence[Clip], work: Path, encoder_path: Path, recipe: Rec
     baselines = baseline_figures(originals, work, encoder_path, recipe.guard_bands)
     say("detector and ablations")
     full = summary(held)
-    metrics = {"leave_source_out": {k: full[k] for k in ("eer_pooled", "eer_macro")} | calibration_figures(held),
-               "by_family": full["eer_by_family"], "hybrids": hybrid_rates,
-               "baselines": {"channel_only": baselines["channel_only"]["eer_pooled"],
-                             "regression_floor": baselines["floor_layer_0"]["eer_pooled"]}}
-    card = {
-        "metrics": metrics, "by_system": full["eer_by_system"], "within_source": full["eer_within_source"],
-        "baselines": baselines,
-        "seeds_and_ablations": {v: variant_figures(originals, work, v, seeds) for v in variants},
+    own = {"leave_source_out": {k: full[k] for k in ("eer_pooled", "eer_macro")} | calibration_figures(held),
+           "by_family": full["eer_by_family"], "hybrids": hybrid_rates, "within_source": full["eer_within_source"]}
+    compared = {_words(k): v for k, v in panel.card["panel_comparisons"].items()}
+    card = {k: v for k, v in panel.card.items() if k != "panel_comparisons"} | {
+        "f_infoed": own, "baselines": baselines,
+        "seeds_and_ablations": compared | {f"f-InfoED: {'as shipped' if v == 'finfoed' else v}":
+                                           variant_figures(originals, work, v, seeds) for v in variants},
+        "partitions": "The panel's rows have one value per partition of the sources into four folds instead of one per "
+                      "seed: the declared one, then three random ones.",
         "protocol": PROTOCOL, "folds": [list(f) for f in FOLDS],
         "training_data": training_data(clips), "recipe": asdict(recipe),
         "machine": f"{platform.system()} {platform.machine()}, CPU only",
     }
     return card, held, threshold
+
+
+def _words(variant: str) -> str:
+    return "panel: as shipped" if variant == "panel" else f"panel: {variant.replace('-', ' ')}"
 
 
 def training_data(clips: Sequence[Clip]) -> dict:
@@ -109,31 +125,58 @@ def training_data(clips: Sequence[Clip]) -> dict:
             "by_system": dict(Counter(c.system for c in clips).most_common())}
 
 
-def finish(into: Path, work: Path, clips: Sequence[Clip], card: dict, held: HeldOut, threshold: float) -> None:
-    """Calibrate, build the references of the trained model in ``into``, write everything beside it."""
+def finish(into: Path, work: Path, corpus: Path, clips: Sequence[Clip], card: dict, held: HeldOut, threshold: float,
+           panel: PanelEvaluation, bank: Bank, recipe: PanelRecipe) -> None:
+    """Calibrate, build the references, fit the shipped panel, write everything beside the network in ``into``."""
+    from core.model_card import to_markdown
+
     model = load_finfoed(into / "model.safetensors")
     calibration = calibrate(held)
     reference = build_reference(model, work, [c for c in clips if not c.copier], calibration, threshold)
     card = identity(into.name) | card
-    card["calibration"] = {"slope": round(calibration.slope, 4), "intercept": round(calibration.intercept, 4),
-                           "bounds_log10": [round(float(b), 3) for b in calibration.bounds],
-                           "fitted_on": "held-out scores of the first seed's folds, not of the shipped weights"}
+    decides = ship_panel(into, bank, clips, recipe, panel, model.encoder.n_features)
+    card["calibration"] = _described(decides) | {"fitted_on": "the panel's held-out scores, not those of the shipped fit"}
+    card["f_infoed"]["calibration"] = _described(calibration)
+    others = {f"panel member: {name}": scores for name, scores in panel.members.items()}
+    originals = [c for c in clips if not c.copier]
+    table = held_out_table(originals, panel.scores, facts=manifest_facts(corpus),
+                           others={**others, "f-InfoED": dict(zip((c.clip for c in held.clips), held.score, strict=True))})
+    card["validation"] = write_table(table, into)
+    card["worst"] = worst.to_card(table)
     card["layer_weights"] = [round(float(w), 4) for w in model.mix.weights().detach()]
     card["parameters"] = {"encoder": _count(model.encoder.parameters()), "trained": _count(model.head_parameters())}
+    weights = load_panel(into / "panel.safetensors").members.values()
+    card["parameters"]["panel"] = sum(m.weight.numel() + 1 for m in weights)
     write_folder(into, calibration, reference, card)
+    (into / "CARD.md").write_text(to_markdown(json.loads((into / "card.json").read_text(encoding="utf-8"))),
+                                  encoding="utf-8")
+
+
+def _described(calibration: Calibration) -> dict:
+    return {"slope": round(calibration.slope, 4), "intercept": round(calibration.intercept, 4),
+            "bounds_log10": [round(float(b), 3) for b in calibration.bounds]}
 
 
 def identity(name: str) -> dict:
     """What the model is, in the card's first lines."""
     return {
-        "name": name, "system": "f-InfoED with AdaLAM", "paper": "arXiv 2504.10819",
+        "name": name, "system": "a panel of six linear members on views of the signal gives the finding; f-InfoED with "
+                                "AdaLAM gives the frame entropy and a second answer",
+        "paper": "arXiv 2504.10819 (f-InfoED); the panel is ours",
         "encoder": "OpenAI Whisper tiny.en, convolutions and first two layers (MIT)",
         "licence": "Apache-2.0 for the trained parts; MIT for the encoder", "sample_rate_hz": 16000,
         "window_s": 4.0, "crop_policy": "consecutive 4 s windows over the whole recording, mean of window scores",
         "sign": "scores and LLRs are higher for bona fide speech",
-        "hears": "mel bands up to 7.2 kHz; the three bands above are overwritten, because they mostly tell the rate a "
-                 "file was converted from",
+        "hears": "nothing above 7.2 kHz: that band mostly tells the rate a file was converted from (the panel hears the "
+                 "signal resampled to 14.4 kHz; f-InfoED's top three mel bands are overwritten)",
         "command": "python -m core train && python -m core evaluate (see README)",
+        "limits": [
+            "The panel's views were chosen on the declared partition of this corpus; the random partitions share its "
+            "clips, so no figure here is from material that had no part in the choice.",
+            "Fifty-two systems, mostly of 2020 to 2024, and mostly English read speech; a newer system, another language "
+            "or a replayed recording can be harder.",
+            "Speech that a neural codec resynthesised counts as spoof here.",
+        ],
     }
 
 

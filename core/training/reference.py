@@ -18,6 +18,7 @@ from core.training.baselines import clean_view
 from core.training.corpus import Clip
 from models.finfoed import FInfoED, kl_to_standard_normal
 from models.frontend import mel_at_encoder_rate
+from models.registry import PARTS
 
 LN2 = float(np.log(2.0))
 COMPONENTS = 16
@@ -94,7 +95,8 @@ def write_folder(into: Path, calibration: Calibration, reference: dict[str, np.n
     calibration.save(into / "calibration.safetensors")
     save_file({k: np.ascontiguousarray(v, dtype=np.float32 if v.dtype.kind == "f" else v.dtype)
                for k, v in reference.items()}, str(into / "reference.safetensors"))
-    names = {"weights_sha256": "model", "calibration_sha256": "calibration", "reference_sha256": "reference"}
+    names = {"weights_sha256": "model"} | {f"{part}_sha256": part for part in PARTS
+                                           if part != "model" and (into / f"{part}.safetensors").is_file()}
     card = card | {key: hashlib.sha256((into / f"{part}.safetensors").read_bytes()).hexdigest()
                    for key, part in names.items()}
     (into / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,155 @@
+"""Fitting the panel: balance, the ridge's laws, and splits that keep sources apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.training import panel as fitting
+from core.training.corpus import FOLDS, Clip, split
+from core.training.panel import Bank, PanelRecipe, apply, clip_scores, clip_weights, fit_linear, fit_panel, join, variants
+from core.training.panel_runs import leave_out, partitions
+from models.panel import ENCODER_VIEW, LOCAL, WIDTHS
+
+WIDTH = 4
+
+
+def clip(name: str, label: str, source: str, system: str = "", copier: str = "") -> Clip:
+    return Clip(name, f"{name}.flac", label, system or label, "human" if label == "bonafide" else "tts", "", source, "",
+                "en", name, copier)
+
+
+def corpus(per: int = 6) -> list[Clip]:
+    """Every declared source, both classes in each."""
+    return [clip(f"{source}-{label}-{i}", label, source, f"{source}-{i % 2}" if label == "spoof" else "")
+            for fold in FOLDS for source in fold for label in ("bonafide", "spoof") for i in range(per)]
+
+
+def bank_of(clips: list[Clip], seed: int = 0, gap: float = 1.0) -> Bank:
+    """Two windows a clip; every view tells the classes by ``gap``."""
+    rng = np.random.default_rng(seed)
+    names = np.array([c.clip for c in clips for _ in range(2)])
+    sign = np.array([1.0 if c.bonafide else -1.0 for c in clips for _ in range(2)])[:, None]
+    widths = {**WIDTHS, ENCODER_VIEW: 4 * WIDTH}
+    vectors = {k: (rng.standard_normal((len(names), d)) + gap * sign * (np.arange(d) < 3)).astype(np.float16)
+               for k, d in widths.items()}
+    local = (rng.standard_normal((len(names), LOCAL)) + gap * sign * (np.arange(LOCAL) < 3)).astype(np.float16)
+    return Bank(names, np.zeros(len(names), int), np.full(len(names), 64_000), vectors, local, np.arange(len(names)))
+
+
+def test_weights_are_halved_between_the_classes_and_copies_have_their_share():
+    clips = [*corpus(3), *(clip(f"c{i}", "spoof", FOLDS[0][0], "copy:x", "x") for i in range(40))]
+    weights = clip_weights(clips, 0.15)
+    total = defaultdict(float)
+    for c in clips:
+        total[c.bonafide, bool(c.copier)] += weights[c.clip]
+    assert total[True, False] == pytest.approx(0.5)
+    assert total[False, True] == pytest.approx(0.5 * 0.15)
+    assert total[False, False] == pytest.approx(0.5 * 0.85)
+
+
+def test_a_system_with_four_times_the_clips_counts_twice():
+    clips = [*(clip(f"a{i}", "spoof", "s", "small") for i in range(5)),
+             *(clip(f"b{i}", "spoof", "s", "large") for i in range(20)),
+             clip("r", "bonafide", "s")]
+    weights = clip_weights(clips, 0.0)
+    small, large = (sum(weights[c.clip] for c in clips if c.system == s) for s in ("small", "large"))
+    assert large == pytest.approx(2 * small)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1_000), st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
+def test_the_fit_does_not_depend_on_unit_or_offset_of_a_statistic(seed, unit, offset):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((60, 5)).astype(np.float32)
+    target = np.sign(x[:, 0] + 0.3 * rng.standard_normal(60))
+    weight = rng.uniform(0.5, 1.5, 60)
+    one = apply(fit_linear(x, target, weight, 0.1), x)
+    other = apply(fit_linear(unit * x + offset, target, weight, 0.1), unit * x + offset)
+    assert np.allclose(one, other, atol=5e-3)
+
+
+def test_wide_and_tall_problems_are_solved_alike():
+    """The dual form for more statistics than rows and the primal one agree where both apply."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40, 30)).astype(np.float32)
+    target, weight = np.sign(x[:, 0]), np.ones(40)
+    tall = fit_linear(x, target, weight, 0.5)
+    twice = fit_linear(np.concatenate([x, x], axis=1), target, weight, 0.5)  # 60 statistics: dual
+    assert np.allclose(apply(tall, x), apply(twice, np.concatenate([x, x], axis=1)), atol=1e-3)
+
+
+def test_scaling_all_weights_changes_nothing():
+    rng = np.random.default_rng(2)
+    x, weight = rng.standard_normal((50, 4)).astype(np.float32), rng.uniform(0.1, 1.0, 50)
+    target = np.sign(x[:, 1])
+    assert torch.allclose(fit_linear(x, target, weight, 0.1).weight, fit_linear(x, target, 7 * weight, 0.1).weight,
+                          atol=1e-5)
+
+
+def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
+    clips = corpus(2)
+    bank = bank_of(clips)
+    recipe = PanelRecipe(members=("lines", "phase"), views=(0,), copies=False)
+    panel = fit_panel(bank, clips, recipe, WIDTH)
+    assert {n for n, s in zip(panel.names, panel.share.tolist(), strict=True) if s > 0} == {"lines", "phase"}
+    scores, members = clip_scores(panel, bank)
+    real = [scores[c.clip] for c in clips if c.bonafide]
+    fake = [scores[c.clip] for c in clips if not c.bonafide]
+    assert min(real) > max(fake)
+    assert set(members) == set(panel.names)
+
+
+def test_a_clip_is_the_mean_of_its_windows_by_length():
+    clips = corpus(1)
+    bank = bank_of(clips)
+    panel = fit_panel(bank, clips, PanelRecipe(views=(0,), copies=False), WIDTH)
+    even = clip_scores(panel, bank)[0]
+    only_first = replace(bank, samples=np.where(np.arange(len(bank.clip)) % 2 == 0, 64_000, 0))
+    first = clip_scores(panel, only_first)[0]
+    only_second = replace(bank, samples=np.where(np.arange(len(bank.clip)) % 2 == 1, 64_000, 0))
+    second = clip_scores(panel, only_second)[0]
+    assert all(even[k] == pytest.approx((first[k] + second[k]) / 2, abs=1e-5) for k in even)
+
+
+def test_every_partition_has_every_source_once():
+    clips = corpus(2)
+    for folds in partitions(clips).values():
+        dealt = [s for fold in folds for s in fold]
+        assert sorted(dealt) == sorted({s for fold in FOLDS for s in fold})
+    assert len(partitions(clips)) == 4
+
+
+def test_what_is_held_out_is_not_fitted_on(monkeypatch):
+    clips = corpus(2)
+    bank, fitted = bank_of(clips), []
+    original = fitting.fit_panel
+    monkeypatch.setattr("core.training.panel_runs.fit_panel",
+                        lambda b, chosen, *a: (fitted.append({c.source for c in chosen}), original(b, chosen, *a))[1])
+    scores, _, _ = leave_out(bank, clips, FOLDS, PanelRecipe(views=(0,), copies=False), WIDTH)
+    assert set(scores) == {c.clip for c in clips}
+    for fold, sources in zip(FOLDS, fitted, strict=True):
+        assert not sources & set(fold)
+        assert sources == {c.source for c in split(clips, fold)[0]}
+
+
+def test_banks_join_in_order():
+    clips = corpus(1)
+    a, b = bank_of(clips[:10], 1), bank_of(clips[10:], 2)
+    both = join([a, b])
+    assert list(both.clip) == [*a.clip, *b.clip]
+    assert np.array_equal(both.local_row, np.concatenate([a.local_row, b.local_row + len(a.clip)]))
+
+
+def test_the_comparisons_differ_from_the_recipe_in_one_thing_each():
+    recipe = PanelRecipe()
+    known = variants(recipe)
+    assert known["panel"] == recipe and not known["no-copies"].copies and known["no-augmentation"].views == (0,)
+    for member in recipe.members:
+        assert set(recipe.members) - set(known[f"without-{member}"].members) == {member}

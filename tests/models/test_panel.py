@@ -1,0 +1,162 @@
+"""The panel and its views: what they must not hear, what must not matter to them, and that files round-trip."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models import views
+from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel, encoder_moments, load_panel, save_panel
+
+RATE = 16_000
+
+
+def speechlike(seconds: float = 2.0, seed: int = 0) -> torch.Tensor:
+    """Pulses through a resonance, with noise and pauses: (1, N)."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * RATE)
+    x = 0.02 * rng.standard_normal(n)
+    x[:: RATE // 120] += 1.0
+    t = np.arange(200) / RATE
+    x = np.convolve(x, np.exp(-t * 600) * np.cos(2 * np.pi * 700 * t))[:n]
+    x *= 0.1 * (1.2 + np.sin(2 * np.pi * 3 * np.arange(n) / RATE))
+    return torch.from_numpy(x.astype(np.float32)).unsqueeze(0)
+
+
+def all_views(wav: torch.Tensor) -> dict[str, torch.Tensor]:
+    x = views.prepare(wav)
+    tracks, power = views.frame_tracks(x)
+    return views.clip_views(x, tracks, power)
+
+
+def tiny_panel(seed: int = 0) -> Panel:
+    panel = Panel(encoder_width=8)
+    generator = torch.Generator().manual_seed(seed)
+    for linear in [*panel.members.values(), panel.local]:
+        linear.weight.copy_(0.01 * torch.randn(linear.weight.shape, generator=generator))
+    return panel.eval()
+
+
+def states_for(wav: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(wav.shape[0], wav.shape[1] // 320, 8, generator=generator)
+
+
+def test_a_tone_between_7_3_and_8_khz_is_not_heard():
+    wav = speechlike()
+    tone = 0.05 * torch.sin(2 * torch.pi * 7_600 * torch.arange(wav.shape[1]) / RATE)
+    clean, toned = all_views(wav), all_views(wav + tone)
+    for name in views.VIEWS:
+        assert (clean[name] - toned[name]).abs().mean() < 0.02 * clean[name].abs().mean(), name
+
+
+def test_a_tone_below_is_heard():
+    wav = speechlike()
+    tone = 0.05 * torch.sin(2 * torch.pi * 5_000 * torch.arange(wav.shape[1]) / RATE)
+    assert (all_views(wav)["lines"] - all_views(wav + tone)["lines"]).abs().max() > 0.3
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.5, 4.0])
+def test_level_does_not_matter(gain):
+    wav = speechlike()
+    before, after = all_views(wav), all_views(gain * wav)
+    for name in views.VIEWS:
+        assert torch.allclose(before[name], after[name], atol=5e-3, rtol=5e-3), name
+
+
+def test_resampling_keeps_a_tone():
+    t = torch.arange(RATE) / RATE
+    out = views.resample_guarded(torch.sin(2 * torch.pi * 1_000 * t).unsqueeze(0))
+    expected = torch.sin(2 * torch.pi * 1_000 * torch.arange(14_400) / 14_400)
+    assert out.shape == (1, 14_400)
+    assert torch.allclose(out[0], expected, atol=1e-3)
+
+
+def test_levinson_recovers_an_autoregression():
+    """An AR(2) process' own autocorrelation gives its polynomial back, and a further order changes nothing."""
+    a1, a2 = -1.2, 0.6
+    r = [1.0, -a1 / (1 + a2)]
+    for _ in range(2):
+        r.append(-a1 * r[-1] - a2 * r[-2])
+    a, error = views.levinson(torch.tensor([r], dtype=torch.float64), 3)
+    assert torch.allclose(a[0], torch.tensor([1.0, a1, a2, 0.0], dtype=torch.float64), atol=1e-12)
+    assert error.item() == pytest.approx(r[0] + a1 * r[1] + a2 * r[2])
+
+
+def test_levinson_solves_the_normal_equations():
+    from scipy.linalg import solve_toeplitz
+
+    x = speechlike()[0, 4_000:4_400].double().numpy()
+    r = np.correlate(x, x, "full")[len(x) - 1 : len(x) + 8]
+    a, _ = views.levinson(torch.from_numpy(r.copy()), 8)
+    assert np.allclose(a[1:].numpy(), -solve_toeplitz(r[:8], r[1:9]), atol=1e-6)
+
+
+def test_a_window_alone_is_as_in_a_batch():
+    both = torch.cat([speechlike(seed=1), speechlike(seed=2)])
+    batch, alone = all_views(both), all_views(both[1:])
+    for name in views.VIEWS:
+        assert torch.allclose(batch[name][1:], alone[name], atol=1e-3, rtol=1e-3), name
+
+
+@pytest.mark.parametrize("wav", [torch.zeros(1, 32_000), torch.ones(1, 32_000) * 0.3, speechlike(0.25),
+                                 torch.eye(1, 20_000)], ids=["silence", "dc", "short", "click"])
+def test_odd_sound_gives_finite_numbers_of_the_stated_widths(wav):
+    panel = tiny_panel()
+    vectors, tracks = panel.vectors(wav, states_for(wav))
+    for name, linear in panel.members.items():
+        assert vectors[name].shape == (1, linear.weight.shape[0])
+        assert torch.isfinite(vectors[name]).all()
+    assert tracks.shape[1] == views.TRACKS
+    assert torch.isfinite(panel(wav, states_for(wav)).frames).all()
+
+
+@pytest.mark.parametrize("n", [3_200, 9_760, 16_000, 64_000, 63_999])
+def test_there_are_as_many_frame_scores_as_states(n):
+    wav = torch.randn(2, n) * 0.1
+    states = torch.randn(2, n // 320, 8)
+    assert tiny_panel()(wav, states).frames.shape == (2, n // 320)
+
+
+def test_the_sum_is_the_members_by_their_shares_and_a_member_without_share_is_mute():
+    wav, panel = speechlike(), tiny_panel()
+    out = panel(wav, states_for(wav))
+    assert torch.allclose(out.clip, (out.members * panel.share).sum(-1))
+    panel.share[panel.names.index(ENCODER_VIEW)] = 0.0
+    assert torch.allclose(panel(wav, states_for(wav, 1)).clip, panel(wav, states_for(wav, 2)).clip)
+    assert panel.size == len(panel.names) - 1
+
+
+def test_one_odd_number_can_not_decide():
+    linear = Linear(3)
+    linear.weight.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    assert linear(torch.tensor([1e9, 0.0, 0.0])).item() == LIMIT
+
+
+def test_the_score_can_be_differentiated_with_respect_to_the_sound():
+    wav = speechlike(1.5).requires_grad_(True)
+    out = tiny_panel()(wav, states_for(wav))
+    (out.clip.sum() + out.frames.sum()).backward()
+    assert torch.isfinite(wav.grad).all() and wav.grad.abs().max() > 0
+
+
+def test_encoder_moments_of_a_ramp():
+    ramp = torch.arange(10.0).view(1, 10, 1)
+    mean, deviation, first, second = encoder_moments(ramp)[0]
+    assert mean == 4.5 and deviation.item() == pytest.approx(np.arange(10).std(), rel=1e-4)
+    assert first < 1e-3 and second < 1e-3
+
+
+def test_files_round_trip_and_strangers_are_refused(tmp_path):
+    panel, wav = tiny_panel(), speechlike()
+    save_panel(panel, tmp_path / "panel.safetensors")
+    again = load_panel(tmp_path / "panel.safetensors")
+    assert torch.equal(panel(wav, states_for(wav)).clip, again(wav, states_for(wav)).clip)
+    save_file({"x": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(ValueError, match="not a panel"):
+        load_panel(tmp_path / "other.safetensors")
+    save_file({"x": torch.zeros(2)}, str(tmp_path / "bent.safetensors"), metadata={"panel": '{"encoder_width": 8}'})
+    with pytest.raises(ValueError, match="does not fit"):
+        load_panel(tmp_path / "bent.safetensors")
