@@ -119,7 +119,7 @@ def _explained(given: Any) -> None:
     """What exactly was explained, in one caption."""
     parts = len(given.windows)
     method = METHODS[given.method]
-    some = (f" {parts} of {given.n_windows} windows of 4 s are explained; select elsewhere in the player for others."
+    some = (f" {parts} of {given.n_windows} windows are explained; select elsewhere in the player for others."
             if given.target != "moment" and parts < given.n_windows else "")
     error = "" if given.error is None else f" The parts add up to that within {given.error:.1%}."
     st.caption(f"{method.title}, from {given.start_s:.2f} to {given.stop_s:.2f} s. These windows' part of the score is "

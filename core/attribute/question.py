@@ -16,7 +16,7 @@ import numpy as np
 from core.attribute.problem import Problem, Selection, make_problem
 from core.attribute.scorer import Scorer
 from core.errors import InvalidOption
-from core.frames import SAMPLE_RATE, Window, format_time, plan_windows
+from core.frames import SAMPLE_RATE, Window, format_time
 
 if TYPE_CHECKING:
     from core.audio import Recording
@@ -91,10 +91,10 @@ def pose(recording: Recording, scorer: Scorer, question: Question,
     span = _span(question, len(samples))
     if question.target == "region":
         start, stop = (round(t * SAMPLE_RATE) for t in span)
-        plan = [Window(w.index, w.start + start, w.stop + start) for w in plan_windows(stop - start)]
+        plan = [Window(w.index, w.start + start, w.stop + start) for w in scorer.plan(stop - start)]
         chosen, weights = plan[:MOST_WINDOWS], [float(w.n_samples) for w in plan]
     else:
-        plan = list(plan_windows(len(samples)))
+        plan = list(scorer.plan(len(samples)))
         chosen = _overlapping(plan, span)[:MOST_WINDOWS if question.target == "clip" else 1]
         weights = [float(w.n_samples) for w in plan]
         if window_weights is not None and len(window_weights) == len(plan) and sum(window_weights) > 0:

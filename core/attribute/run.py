@@ -19,6 +19,8 @@ from core.attribute.problem import SAMPLE_RATE, Problem
 from core.attribute.question import Posed
 from core.errors import InvalidOption
 
+BATCH_S = 64.0  # seconds of sound in one pass at most
+
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -89,6 +91,9 @@ def compute(posed: Posed, method: str, baseline: str = "silence", *, seed: int =
     """
     chosen = _method(method, posed)
     options = dict(chosen.parameters) | dict(parameters or {})
+    if "batch" in options:  # a detector that hears long windows gets fewer of them at once
+        seconds = max(p.wav.shape[-1] for p in posed.problems) / SAMPLE_RATE
+        options["batch"] = max(1, min(options["batch"], int(BATCH_S / seconds)))
     began, maps, score, base = time.perf_counter(), [], 0.0, 0.0
     for i, problem in enumerate(posed.problems):
         def tell(share: float, i: int = i) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from core.frames import Window, plan_windows
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -58,6 +60,10 @@ class Scorer(Protocol):
 
     def feature_maps(self) -> nn.Module | None:
         """The last convolution that every score depends on, or None."""
+        ...
+
+    def plan(self, n_samples: int) -> tuple[Window, ...]:
+        """The windows that a recording of n samples is heard in."""
         ...
 
     def destroyed(self, seed: int) -> Scorer | None:
@@ -118,6 +124,9 @@ class FInfoEDScorer:
     def feature_maps(self) -> nn.Module | None:
         return self.network.bottleneck.output
 
+    def plan(self, n_samples: int) -> tuple[Window, ...]:
+        return plan_windows(n_samples)
+
     def destroyed(self, seed: int) -> FInfoEDScorer:
         """A network of the same configuration, built anew (a copy would share the adapters' hooks)."""
         from models.finfoed import FInfoED
@@ -174,6 +183,9 @@ class ClipScorer:
 
     def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
         raise LookupError("This detector has no score per moment; explain the clip or a region.")
+
+    def plan(self, n_samples: int) -> tuple[Window, ...]:
+        return tuple(getattr(self.detector, "plan", plan_windows)(n_samples))
 
     def feature_maps(self) -> nn.Module | None:
         from torch import nn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from core.attribute.question import MOMENT_S, Question
 from pages.parts.attribution_jobs import Ask
 from pages.parts.desk import Desk
 
-PLANE_WORDS = {"log-mel": "log-mel (what the default detector hears)", "spectrum": "short-time spectrum",
-               "waveform": "waveform (over time only)"}
+PLANE_WORDS = {"log-mel": "log-mel", "spectrum": "spectrum", "waveform": "waveform"}
+PLANE_HELP = {"log-mel": "the bands that the default detector hears, every 10 ms",
+              "spectrum": "the short-time spectrum from which the sound is resynthesised; fits every detector",
+              "waveform": "the samples themselves; over time only"}
 TARGET_WORDS = {"clip": "the whole recording's score", "region": "the selection, scored alone",
                 "moment": "the selected moment's frame scores"}
-BASELINE_WORDS = {"silence": "silence", "mean-bonafide": "mean bona fide speech", "own-mean": "this recording's mean"}
+BASELINE_WORDS = {"silence": "silence", "mean-bonafide": "mean bona fide", "own-mean": "its own mean"}
 WINDOW_S = 4.0
 
 
@@ -39,9 +42,10 @@ def controls(found: Desk) -> Wish:
     method = first[1].selectbox("Method", list(METHODS), key="attribution-method",
                                 format_func=lambda m: METHODS[m].title)
     baseline = first[2].selectbox("Compared with", list(BASELINES), index=1, key="attribution-baseline",
-                                  format_func=BASELINE_WORDS.get)
+                                  format_func=BASELINE_WORDS.get, help=_listed(BASELINES, BASELINE_WORDS))
     planes = list(PLANE_WORDS) if detector == default else ["spectrum", "waveform"]
-    plane = first[3].selectbox("Laid on", planes, key="attribution-plane", format_func=PLANE_WORDS.get)
+    plane = first[3].selectbox("Laid on", planes, key="attribution-plane", format_func=PLANE_WORDS.get,
+                               help=_listed(PLANE_HELP, PLANE_WORDS))
     second = st.columns([6, 4], gap="medium")
     target = second[0].radio("What is explained", list(TARGET_WORDS), horizontal=True, key="attribution-target",
                              format_func=TARGET_WORDS.get)
@@ -49,6 +53,10 @@ def controls(found: Desk) -> Wish:
                              captions=["which way", "how much, either way"]) == "signed"
     question = Question(str(target), span_of(found, str(target)), str(plane))
     return Wish(Ask(str(detector), question, str(method), str(baseline)), signed)
+
+
+def _listed(meanings: Mapping[str, str], names: Mapping[str, str]) -> str:
+    return "\n".join(f"* **{names[key]}**: {words.removeprefix(f'{key}: ')}" for key, words in meanings.items())
 
 
 def detectors(default: str) -> list[str]:

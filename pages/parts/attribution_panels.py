@@ -205,6 +205,8 @@ def audit_panel(found: Desk, audit: Any, given: Map, key: tuple, unit: str) -> N
     widgets.table(("", "test", "measured", "limit", ""), [_row(c) for c in audit.checks], numeric=(2, 3))
     for note in audit.notes:
         st.caption(note)
+    st.caption("To see a map fail, lay Integrated Gradients on the waveform and compare with silence: the front end's "
+               "logarithm has no slope to follow there, and the parts don't add up.")
     _curves(found, audit.curves, key, unit)
     left, right = st.columns(2, gap="large")
     with left:
@@ -242,4 +244,5 @@ def _curves(found: Desk, curves: Any, key: tuple, unit: str) -> None:
         "cells are replaced by the baseline in the map's order (left) or put back in that order (right). If the map "
         "names what the score rests on, its curve leaves the grey ones at once. Areas are in units of the distance "
         "between the two scores and can exceed 1 where parts for and against cancel.",
-        "a faithful map isn't a correct detector: it only says that the map describes what this detector does."))
+        "a faithful map isn't a correct detector: it only says that the map describes what this detector does. Where "
+        "even random removal moves the score far, the detector reacts to the patchwork itself, which no recording is."))

@@ -17,6 +17,7 @@ from core.attribute.scorer import FInfoEDScorer, scorer_of
 from core.audio import read_recording
 from core.errors import Cancelled, InvalidOption, ModelUnavailable
 from core.examine import detector_for, examine
+from core.frames import plan_windows
 from models.finfoed import guard
 from tests.factories import sound_bytes, voiced
 from tests.tiny_detector import make_detector
@@ -169,6 +170,8 @@ def test_other_detectors_are_explained_on_their_sound(recording):
     for plane in ("spectrum", "waveform"):
         found = compute(pose(recording, scorer, Question("clip", (0, 4), plane)), "integrated-gradients")
         assert found.unit == "raw score" and found.error < 0.01
+    scorer.detector.plan = lambda n: plan_windows(n, window=n)
+    assert [w.n_samples for w in pose(recording, scorer, Question("clip", (0, 4), "waveform")).windows] == [144_000]
     broken = scorer.destroyed(1)
     wav = torch.from_numpy(np.array(recording.samples[:64_000]))[None]
     before = scorer.clip_of_wav(wav).clone()
