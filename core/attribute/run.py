@@ -118,7 +118,13 @@ def explain(problem: Problem, method: Method, baseline: str, seed: int, options:
     with problem.scorer.lock, torch.inference_mode(False), torch.enable_grad():
         start = make_baseline(problem, baseline, seed)
         tell(0.0)
-        attribution = method.run(problem, start, tell=tell, seed=seed, **options)
+        try:
+            attribution = method.run(problem, start, tell=tell, seed=seed, **options)
+        except (RuntimeError, NotImplementedError) as problem_found:
+            if not isinstance(problem_found, NotImplementedError) and "grad" not in str(problem_found):
+                raise
+            raise InvalidOption(f"{method.title} needs gradients, which this detector doesn't give; choose Occlusion on "
+                                "the spectrum.") from problem_found
         with torch.no_grad():
             ends = problem.score(torch.cat([problem.x, start]))
     return problem.to_map(attribution), (float(ends[0]), float(ends[1]))

@@ -231,11 +231,12 @@ def scorer_of(detector: Any) -> Scorer:
 
     Raises ModelUnavailable, with the detector's own reason, where it may not be used yet.
     """
+    from core.detectors.finfoed import FInfoEDDetector
     from core.errors import ModelUnavailable
     from models.finfoed import FInfoED
 
-    inner = getattr(detector, "detector", detector)  # the default finding's detector behind the shared contract
-    if isinstance(getattr(inner, "network", None), FInfoED) and hasattr(inner, "calibration"):
+    inner = detector.detector if isinstance(detector, FInfoEDDetector) else detector
+    if isinstance(getattr(inner, "network", None), FInfoED) and hasattr(inner, "reference"):
         return FInfoEDScorer.of(inner)
     refusal = getattr(detector, "refusal", "")
     if refusal:

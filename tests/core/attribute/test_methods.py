@@ -119,6 +119,16 @@ def test_grad_cam_has_the_shape_of_the_map_and_needs_feature_maps(recording):
         compute(ask(recording, known.linear()), "grad-cam")
 
 
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_a_model_without_gradients_says_so_and_occlusion_still_works(recording, method):
+    from core.errors import InvalidOption
+
+    stubborn = known.KnownScorer(lambda mel: known.one_band().score(mel.detach()))
+    with pytest.raises(InvalidOption, match="needs gradients"):
+        compute(ask(recording, stubborn), method)
+    assert np.abs(compute(ask(recording, stubborn), "occlusion").values).sum() > 0
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_one_seed_one_map_another_seed_another_noise(recording, method):
     posed = ask(recording, known.convolutional())
