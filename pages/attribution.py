@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.attribute import profile
 from core.attribute.methods import METHODS
+from core.audit import study_page
 from core.jobs import FAILED, Job
 from pages.parts import attribution_jobs as work
 from pages.parts import attribution_panels as panels
@@ -108,6 +109,8 @@ def _result(found: Desk, wish: Wish, scorer: Any, made: tuple) -> None:
     _audition(found, wish, scorer, made, box, key)
     panels.places(found, given, pooled, key, unit)
     st.subheader("Can this map be believed?")
+    st.markdown(study_page.measured(scorer.sha256) or "Whether maps of this detector find synthetic stretches hasn't "
+                "been measured on a corpus; don't read them as a sign of where a recording was altered.")
     if audit.result is not None:
         panels.audit_panel(found, audit.result, given, (*key, spans), given.unit)
     elif not audit.ended:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.attribute.problem import N_FFT, SAMPLE_RATE, Problem, mel_edges
+from core.attribute.problem import SAMPLE_RATE, Problem, mel_edges
 from core.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -88,13 +88,10 @@ def _shaped_noise(wav: torch.Tensor, name: str, seed: int) -> torch.Tensor:
         gain = torch.nn.functional.avg_pool1d(shape[:, None], width, 1, width // 2, count_include_pad=False)[:, 0]
     else:
         edges = mel_edges(80)
-        centres, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+        centres = (edges[:-1] + edges[1:]) / 2
         # log-mel is the log10 power density (Slaney's filters have equal area), over 4
         hz = np.linspace(0, SAMPLE_RATE / 2, spectrum.shape[-1])
-        level = np.interp(hz, centres, mean_bonafide()) if widths.min() > 0 else np.zeros_like(hz)
+        level = np.interp(hz, centres, mean_bonafide())
         gain = torch.from_numpy(10.0 ** (2.0 * level)).to(wav.device, wav.dtype)[None]  # amplitude
     made = torch.fft.irfft(spectrum * gain, n)
     return made * (wav.square().mean() / made.square().mean().clamp_min(1e-20)).sqrt()
-
-
-__all__ = ["BASELINES", "FLOOR", "N_FFT", "make_baseline", "mean_bonafide"]

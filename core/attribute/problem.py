@@ -37,7 +37,7 @@ class Problem:
 
     x : (1, *shape), the point; score : (B, *shape) -> (B,), higher = bona fide; to_map : (*shape) attribution ->
     np.ndarray [shape=(R, T)] that sums to the same; edges_hz : [R + 1] frequency edges of the map's rows; wav : (1, N)
-    the samples; grain : how many input values one cell of the map stands for.
+    the samples.
     """
 
     scorer: Scorer
@@ -53,19 +53,14 @@ class Problem:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[1:])
 
-    def with_scorer(self, scorer: Scorer, select: Selection) -> Problem:
-        """The same window put to another detector."""
-        return make_problem(scorer, self.wav, self.plane, select)
-
 
 @dataclass(frozen=True)
 class Selection:
     """Which score of the window: its clip score (None), or the mean of its frame scores over [start, stop) seconds
-    from the window's start; ``gain`` multiplies either and ``offset`` is added."""
+    from the window's start; ``gain`` multiplies either (a window's weight in the clip's score)."""
 
     frames_s: tuple[float, float] | None = None
     gain: float = 1.0
-    offset: float = 0.0
 
 
 def make_problem(scorer: Scorer, wav: torch.Tensor, plane: str, select: Selection | None = None) -> Problem:
@@ -94,12 +89,12 @@ def _check_frames(scorer: Scorer) -> None:
 def _score(clip: Score, frames: Score, select: Selection, n_samples: int) -> Score:
     """Either the window's clip score or the mean of some of its frame scores, scaled."""
     def clip_score(x: torch.Tensor) -> torch.Tensor:
-        return select.gain * clip(x) + select.offset
+        return select.gain * clip(x)
 
     def frame_score(x: torch.Tensor) -> torch.Tensor:
         values = frames(x)  # (B, T)
         first, stop = frames_between(select.frames_s, values.shape[1], n_samples)
-        return select.gain * values[:, first:stop].mean(1) + select.offset
+        return select.gain * values[:, first:stop].mean(1)
 
     return clip_score if select.frames_s is None else frame_score
 

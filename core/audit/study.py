@@ -57,7 +57,7 @@ def main() -> None:
     made = {"model": detector.name, "content_sha256": detector.content_sha256, "seed": options.seed, "method": METHOD,
             "baseline": BASELINE, "separation": summary(clips), "hybrids": hybrids, "clips": clips}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(made, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(made, allow_nan=False) + "\n", encoding="utf-8")
     from core.audit.study_page import page
 
     options.output.with_suffix(".md").write_text(page(made), encoding="utf-8")
