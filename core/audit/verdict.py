@@ -86,7 +86,7 @@ class Audit:
         """The verdict in one sentence, with the first reason."""
         failed = [check for check in self.checks if check.passed is False]
         if not failed:
-            return "This map passes every test on this recording."
+            return "This map passes every test on this recording: it shows what the detector goes by, right or wrong."
         return "Not reliable here: " + "; ".join(check.failing for check in failed) + "."
 
 
