@@ -51,9 +51,10 @@ class Linear(nn.Module):
 class Panel(nn.Module):
     """Members by view, their weights in the sum, and the frame score."""
 
-    def __init__(self, encoder_width: int = 384, half: int = 40) -> None:
+    def __init__(self, encoder_width: int = 384, half: int = 40, n_positions: int = 200) -> None:
         super().__init__()
-        self.encoder_width, self.half = encoder_width, half
+        self.encoder_width, self.half, self.n_positions = encoder_width, half, n_positions
+        self.register_buffer("positions", torch.zeros(n_positions, encoder_width))  # what the encoder adds to its input
         self.names = (*views.VIEWS, ENCODER_VIEW)
         self.members = nn.ModuleDict({name: Linear(WIDTHS.get(name, 4 * encoder_width)) for name in self.names})
         self.register_buffer("share", torch.ones(len(self.names)))
@@ -69,7 +70,7 @@ class Panel(nn.Module):
         x = views.prepare(wav)
         tracks, power = views.frame_tracks(x)
         vectors = views.clip_views(x, tracks, power)
-        vectors[ENCODER_VIEW] = encoder_moments(states)
+        vectors[ENCODER_VIEW] = encoder_moments(states - self.positions[: states.shape[1]])
         return vectors, views.local_tracks(tracks)
 
     def forward(self, wav: torch.Tensor, states: torch.Tensor) -> PanelOutput:
@@ -78,6 +79,15 @@ class Panel(nn.Module):
         members = torch.stack([self.members[name](vectors[name]) for name in self.names], -1)  # (B, M)
         local = self.local(views.local_moments(tracks, self.half).transpose(1, 2))  # (B, S)
         return PanelOutput(members @ self.share, members, at_frames(local, states.shape[1]))
+
+
+def panel_for(encoder: nn.Module) -> Panel:
+    """An unfitted panel that reads this encoder's first states; its position embeddings, if any, are taken off."""
+    positions = getattr(encoder, "embed_positions", None)
+    table = torch.zeros(200, encoder.n_features) if positions is None else positions.weight.detach().float()
+    panel = Panel(encoder.n_features, n_positions=len(table))
+    panel.positions.copy_(table)
+    return panel.eval()
 
 
 def encoder_moments(states: torch.Tensor) -> torch.Tensor:
@@ -100,8 +110,8 @@ def at_frames(local: torch.Tensor, n_frames: int) -> torch.Tensor:
 def save_panel(panel: Panel, path: str | Path) -> None:
     """Write one safetensors file with the panel's shape in its metadata, fp32 (it is small)."""
     tensors = {name: value.detach().cpu().float().contiguous() for name, value in panel.state_dict().items()}
-    save_file(tensors, str(path), metadata={"panel": json.dumps({"encoder_width": panel.encoder_width,
-                                                                 "half": panel.half}, sort_keys=True)})
+    save_file(tensors, str(path), metadata={"panel": json.dumps({name: getattr(panel, name) for name in
+                                                                 ("encoder_width", "half", "n_positions")})})
 
 
 def load_panel(path: str | Path) -> Panel:

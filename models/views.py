@@ -100,8 +100,14 @@ def _take(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return x.gather(2, index.unsqueeze(1).expand(-1, x.shape[1], -1))
 
 
+def all_moments(x: torch.Tensor) -> list[torch.Tensor]:
+    """Mean, deviation, deviation of first and second differences over all frames: (B, D, T) -> 4 of (B, D)."""
+    first = x.diff(dim=-1)
+    return [x.mean(-1), spread(x), spread(first), spread(first.diff(dim=-1))]
+
+
 def _moments(x: torch.Tensor, loud: torch.Tensor) -> list[torch.Tensor]:
-    """Mean, deviation, deviation of first and second differences over the loud frames: 4 of (B, D)."""
+    """The same over the loud frames alone."""
     first = F.pad(x.diff(dim=-1), (1, 0))
     second = F.pad(first[..., 1:].diff(dim=-1), (2, 0))
     chosen = _take(x, loud)
@@ -183,11 +189,17 @@ def lines(x: torch.Tensor) -> torch.Tensor:
         log = (magnitude + 1e-5 * magnitude.amax((1, 2), keepdim=True) + 1e-9).log()
         quiet = log.kthvalue(1 + int(0.1 * (log.shape[-1] - 1)), dim=-1).values
         for curve in (log.mean(-1), quiet):
-            half = n_fft // 128
-            trend = F.avg_pool1d(curve.unsqueeze(1), 2 * half + 1, 1, half, count_include_pad=False).squeeze(1)
-            rest = (curve - trend)[:, n_fft // 100 :]
+            rest = (curve - running_median(curve, n_fft // 128))[:, n_fft // 100 :]
             found += _line_statistics(rest)
     return torch.cat(found, dim=1)
+
+
+def running_median(curve: torch.Tensor, half: int, step: int = 8) -> torch.Tensor:
+    """Median within +-``half`` bins, at every ``step``-th bin and linear between: (B, K) -> (B, K)."""
+    padded = F.pad(curve.unsqueeze(1), (half, half + step), mode="reflect").squeeze(1)
+    coarse = padded.unfold(-1, 2 * half + 1, step).median(-1).values
+    fine = F.interpolate(coarse.unsqueeze(1), size=(coarse.shape[-1] - 1) * step + 1, mode="linear", align_corners=True)
+    return fine[:, 0, : curve.shape[-1]]
 
 
 def _line_statistics(rest: torch.Tensor) -> list[torch.Tensor]:
@@ -237,10 +249,12 @@ def clip_views(x: torch.Tensor, tracks: dict[str, torch.Tensor], power: torch.Te
     ordered = chosen.sort(-1).values
     low, high = (ordered[..., int(q * (ordered.shape[-1] - 1))] for q in (0.1, 0.9))
     rest = _take(residual, quiet)
-    advance = _take(tracks["phase"], loud)
+    heard = (power > 1e-3 * power.amax(-1, keepdim=True)).float()
+    heard = (heard / heard.sum(-1, keepdim=True).clamp_min(1.0)).unsqueeze(1)  # (B, 1, T): all but silence
+    advance = tracks["phase"]
     return {
-        "cepstra": torch.cat(_moments(tracks["cepstra"], loud), 1),
-        "phase": torch.cat([advance.mean(-1), 2.0 * advance.square().mean(-1) - 1.0], 1),
+        "cepstra": torch.cat(all_moments(tracks["cepstra"]), 1),
+        "phase": torch.cat([(advance * heard).sum(-1), 2.0 * (advance.square() * heard).sum(-1) - 1.0], 1),
         "residual": torch.cat([*_moments(residual, loud), high, low, rest.mean(-1), spread(rest)], 1),
         "lines": lines(x),
         "modulation": modulation(x),

@@ -134,7 +134,7 @@ def finish(into: Path, work: Path, corpus: Path, clips: Sequence[Clip], card: di
     calibration = calibrate(held)
     reference = build_reference(model, work, [c for c in clips if not c.copier], calibration, threshold)
     card = identity(into.name) | card
-    decides = ship_panel(into, bank, clips, recipe, panel, model.encoder.n_features)
+    decides = ship_panel(into, bank, clips, recipe, panel, model.encoder)
     card["calibration"] = _described(decides) | {"fitted_on": "the panel's held-out scores, not those of the shipped fit"}
     card["f_infoed"]["calibration"] = _described(calibration)
     others = {f"panel member: {name}": scores for name, scores in panel.members.items()}

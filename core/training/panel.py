@@ -19,7 +19,7 @@ from core.training.corpus import Clip, load_views
 from models import views
 from models.encoder import FrameEncoder
 from models.finfoed import guard
-from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel
+from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel, panel_for
 
 SHORTEST = 3_200  # samples; shorter clips are repeated
 LOCAL_STEP, LOCAL_FIRST = 20, 5  # frames of 10 ms between the places where local statistics are kept
@@ -82,7 +82,7 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEnc
 
 def _measure(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
              on_progress: Callable[[int, int], None] | None) -> Bank:
-    panel = Panel(encoder.n_features)
+    panel = panel_for(encoder)
     names, lengths, rows, local, local_row = [], [], [], [], []
     for done, clip in enumerate(clips, 1):
         available = load_views(folder, clip)
@@ -161,25 +161,43 @@ def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: f
     return linear
 
 
-def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder_width: int) -> Panel:
-    """Fit members and frame score on the bank's windows of ``clips``."""
+def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder) -> Panel:
+    """Fit members on the clips' mean vectors, the frame score on places inside the windows of ``clips``."""
     chosen = {c.clip: c for c in clips if recipe.copies or not c.copier}
     share = clip_weights(list(chosen.values()), recipe.copy_share if recipe.copies else 0.0)
     seen = np.array([name in chosen for name in bank.clip]) & np.isin(bank.view, recipe.views)
     rows = np.flatnonzero(seen)
-    weight = _row_weights(bank, rows, share, recipe)
-    target = np.array([1.0 if chosen[bank.clip[r]].bonafide else -1.0 for r in rows])
-    panel = Panel(encoder_width)
+    window_weight = _row_weights(bank, rows, share, recipe)
+    window_target = np.array([1.0 if chosen[bank.clip[r]].bonafide else -1.0 for r in rows])
+    group, first, weight = _by_clip(bank, rows, window_weight)
+    target = window_target[first]
+    panel = panel_for(encoder)
     shares = []
     for name in panel.names:
-        linear = fit_linear(bank.vectors[name][rows], target, weight, recipe.penalty)
+        vectors = _means(bank.vectors[name][rows], group, bank.samples[rows])
+        linear = fit_linear(vectors, target, weight, recipe.penalty)
         panel.members[name] = linear
-        scores = apply(linear, bank.vectors[name][rows])
+        scores = apply(linear, vectors)
         spread = float(np.sqrt(np.cov(scores, aweights=weight)))
         shares.append((1.0 / max(spread, 1e-6)) if name in recipe.members else 0.0)
     panel.share.copy_(torch.tensor(shares) / len(recipe.members))
-    _fit_local(panel, bank, rows, weight, target, [chosen[bank.clip[r]] for r in rows], recipe)
+    _fit_local(panel, bank, rows, window_weight, window_target, [chosen[bank.clip[r]] for r in rows], recipe)
     return panel.eval().requires_grad_(False)
+
+
+def _by_clip(bank: Bank, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows of one clip and view together: group of each row, first row of each group, weight of each group."""
+    names = np.char.add(np.char.add(bank.clip[rows], "|"), bank.view[rows].astype(str))
+    _, first, group = np.unique(names, return_index=True, return_inverse=True)
+    return group, first, np.bincount(group, weight)
+
+
+def _means(x: np.ndarray, group: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Mean vector of each group, windows by length: (R, D) -> (G, D) float32."""
+    total = np.bincount(group, samples.astype(np.float64))
+    sums = np.zeros((len(total), x.shape[1]))
+    np.add.at(sums, group, x.astype(np.float64) * samples[:, None])
+    return (sums / total[:, None]).astype(np.float32)
 
 
 def _row_weights(bank: Bank, rows: np.ndarray, share: dict[str, float], recipe: PanelRecipe) -> np.ndarray:

@@ -37,17 +37,16 @@ class PanelEvaluation:
 def evaluate_panel(clips: Sequence[Clip], work: Path, encoder: FrameEncoder, guard_bands: int, recipe: PanelRecipe,
                    say: Say) -> tuple[PanelEvaluation, Bank]:
     """All figures of the panel, leave-source-out."""
-    width = encoder.n_features
     bank = load_bank(work, clips, encoder, guard_bands, recipe, say)
     split_by = partitions(clips)
-    scores, members, panels = leave_out(bank, clips, split_by["declared"], recipe, width)
+    scores, members, panels = leave_out(bank, clips, split_by["declared"], recipe, encoder)
     held = HeldOut([c for c in clips if not c.copier], scores)
     say("hybrids")
     hybrids, threshold = hybrid_figures(hybrids_of(work, clips, panels, encoder, guard_bands))
     say("comparisons on four partitions")
     compared = {}
     for name, other in variants(recipe).items():
-        compared[name] = _on_partitions(bank, clips, split_by, other, width)
+        compared[name] = _on_partitions(bank, clips, split_by, other, encoder)
     full = summary(held)
     alone = {name: held_eer(clips, values) for name, values in members.items()}
     shares = dict(zip(panels[0].names, panels[0].share.tolist(), strict=True))
@@ -55,7 +54,7 @@ def evaluate_panel(clips: Sequence[Clip], work: Path, encoder: FrameEncoder, gua
         "metrics": {"leave_source_out": {k: full[k] for k in ("eer_pooled", "eer_macro")} | calibration_figures(held),
                     "by_family": full["eer_by_family"], "hybrids": hybrids,
                     "leave_family_out": {f: held_eer(clips, s)
-                                         for f, s in leave_family_out(bank, clips, recipe, width).items()}},
+                                         for f, s in leave_family_out(bank, clips, recipe, encoder).items()}},
         "by_system": full["eer_by_system"], "within_source": full["eer_within_source"],
         "panel": {"members": [{"name": n, "weight": round(shares[n], 3), "eer": alone[n]} for n in recipe.members]},
         "panel_recipe": asdict(recipe),
@@ -70,9 +69,9 @@ def held_eer(clips: Sequence[Clip], scores: Mapping[str, float]) -> dict:
 
 
 def _on_partitions(bank: Bank, clips: Sequence[Clip], split_by: Mapping[str, Sequence[Sequence[str]]],
-                   recipe: PanelRecipe, width: int) -> dict:
+                   recipe: PanelRecipe, encoder: FrameEncoder) -> dict:
     """One recipe on every partition of the sources: the declared one's figures, and the rates of all."""
-    found = {name: brief(clips, leave_out(bank, clips, folds, recipe, width)[0], 200 if name == "declared" else 2)
+    found = {name: brief(clips, leave_out(bank, clips, folds, recipe, encoder)[0], 200 if name == "declared" else 2)
              for name, folds in split_by.items()}
     return {"eer_pooled": found["declared"]["eer_pooled"], "by_family": found["declared"]["by_family"],
             "eer_pooled_by_partition": {n: f["eer_pooled"]["value"] for n, f in found.items()},
@@ -80,14 +79,14 @@ def _on_partitions(bank: Bank, clips: Sequence[Clip], split_by: Mapping[str, Seq
 
 
 def ship_panel(into: Path, bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, found: PanelEvaluation,
-               width: int) -> Calibration:
+               encoder: FrameEncoder) -> Calibration:
     """Fit on everything and write ``panel``, ``panel_calibration`` and ``panel_reference`` as safetensors.
 
     Calibration and limits come from the held-out scores of the folds, never from the shipped fit's own.
     """
     from safetensors.numpy import save_file
 
-    panel = fit_panel(bank, clips, recipe, width)
+    panel = fit_panel(bank, clips, recipe, encoder)
     save_panel(panel, into / "panel.safetensors")
     calibration = calibrate(HeldOut([c for c in clips if not c.copier], found.scores))
     calibration.save(into / "panel_calibration.safetensors")

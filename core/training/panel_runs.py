@@ -66,7 +66,7 @@ def _random_folds(clips: Sequence[Clip], sources: Sequence[str], seed: int, n: i
     return [tuple(f) for f in folds]
 
 
-def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]], recipe: PanelRecipe, width: int,
+def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]], recipe: PanelRecipe, encoder: FrameEncoder,
               view: int = 0) -> tuple[dict[str, float], dict[str, dict[str, float]], list[Panel]]:
     """Held-out score per original clip, the same of each member, and the panel of each fold."""
     scores: dict[str, float] = {}
@@ -74,7 +74,7 @@ def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]],
     panels = []
     for fold in folds:
         training, test = split(clips, fold)
-        panel = fit_panel(bank, training, recipe, width)
+        panel = fit_panel(bank, training, recipe, encoder)
         total, parts = clip_scores(panel, bank, view, {c.clip for c in test})
         scores |= total
         for name, values in parts.items():
@@ -83,7 +83,7 @@ def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]],
     return scores, members, panels
 
 
-def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, width: int) -> dict[str, dict[str, float]]:
+def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder) -> dict[str, dict[str, float]]:
     """family -> score of its clips and of a source-disjoint half of the bona fide, by a panel that saw neither.
 
     Copies are left out of training here: they are of the vocoder family.
@@ -93,7 +93,7 @@ def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, wid
         scores: dict[str, float] = {}
         for fold in FOLDS:
             training, test = split([c for c in clips if not c.copier], fold)
-            panel = fit_panel(bank, [c for c in training if c.family != family], recipe, width)
+            panel = fit_panel(bank, [c for c in training if c.family != family], recipe, encoder)
             scores |= clip_scores(panel, bank, 0, {c.clip for c in test if c.bonafide or c.family == family})[0]
         found[family] = scores
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from core.training.panel_runs import leave_out, partitions
 from models.panel import ENCODER_VIEW, LOCAL, WIDTHS
 
 WIDTH = 4
+ENCODER = SimpleNamespace(n_features=WIDTH)
 
 
 def clip(name: str, label: str, source: str, system: str = "", copier: str = "") -> Clip:
@@ -97,7 +99,7 @@ def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
     clips = corpus(2)
     bank = bank_of(clips)
     recipe = PanelRecipe(members=("lines", "phase"), views=(0,), copies=False)
-    panel = fit_panel(bank, clips, recipe, WIDTH)
+    panel = fit_panel(bank, clips, recipe, ENCODER)
     assert {n for n, s in zip(panel.names, panel.share.tolist(), strict=True) if s > 0} == {"lines", "phase"}
     scores, members = clip_scores(panel, bank)
     real = [scores[c.clip] for c in clips if c.bonafide]
@@ -109,7 +111,7 @@ def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
 def test_a_clip_is_the_mean_of_its_windows_by_length():
     clips = corpus(1)
     bank = bank_of(clips)
-    panel = fit_panel(bank, clips, PanelRecipe(views=(0,), copies=False), WIDTH)
+    panel = fit_panel(bank, clips, PanelRecipe(views=(0,), copies=False), ENCODER)
     even = clip_scores(panel, bank)[0]
     only_first = replace(bank, samples=np.where(np.arange(len(bank.clip)) % 2 == 0, 64_000, 0))
     first = clip_scores(panel, only_first)[0]
@@ -132,7 +134,7 @@ def test_what_is_held_out_is_not_fitted_on(monkeypatch):
     original = fitting.fit_panel
     monkeypatch.setattr("core.training.panel_runs.fit_panel",
                         lambda b, chosen, *a: (fitted.append({c.source for c in chosen}), original(b, chosen, *a))[1])
-    scores, _, _ = leave_out(bank, clips, FOLDS, PanelRecipe(views=(0,), copies=False), WIDTH)
+    scores, _, _ = leave_out(bank, clips, FOLDS, PanelRecipe(views=(0,), copies=False), ENCODER)
     assert set(scores) == {c.clip for c in clips}
     for fold, sources in zip(FOLDS, fitted, strict=True):
         assert not sources & set(fold)
