@@ -73,7 +73,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FInfoEDScorer:
-    """The default finding's network (``models.finfoed``) with its calibration's straight line."""
+    """f-InfoED (``models.finfoed``) with its own calibration's straight line, whether or not a panel decides."""
 
     name: str
     sha256: str
@@ -87,11 +87,11 @@ class FInfoEDScorer:
     @classmethod
     def of(cls, detector: Detector) -> FInfoEDScorer:
         """Raises ModelUnavailable where the calibration makes no sense."""
-        from core.finding import calibration_of
+        from core.finding import own_calibration_of
 
         value = detector.reference.get("frame_threshold")
         threshold = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
-        return cls(detector.name, detector.content_sha256, detector.network, calibration_of(detector), threshold,
+        return cls(detector.name, detector.content_sha256, detector.network, own_calibration_of(detector), threshold,
                    detector.lock, detector.device)
 
     @property

@@ -93,6 +93,11 @@ def measure(options: argparse.Namespace, detector: Detector) -> Iterator[Line]:
     """All lines, in order."""
     yield from minute_lines(options, detector)
     yield from folder_lines(options, detector)
+    from core.commands.bench_attribution import attribution_lines
+    from core.commands.bench_library import library_lines
+
+    yield from attribution_lines(options, detector)
+    yield from library_lines(options, detector)
     yield from long_lines(options)
     if not options.no_app:
         from core.commands.bench_app import app_lines
@@ -147,10 +152,14 @@ def minute_lines(options: argparse.Namespace, detector: Detector) -> Iterator[Li
         forget()
         examine(data, "minute.wav", model=options.model, device=options.device)
 
-    times = interleaved({"bare": lambda: bare(detector, batches), "whole": whole}, 3 if options.quick else 7)
+    repeats = 3 if options.quick else 7
+    times = interleaved({"bare": lambda: bare(detector, batches), "whole": whole}, repeats)
     yield Line("60 s, bare encoder", times["bare"], "s")
     yield Line("60 s, complete finding", times["whole"], "s")
     yield Line("60 s, complete finding over bare encoder", times["ratio"], "x", 1.5)
+    if detector.panel is not None:
+        both = interleaved({"bare": lambda: bare(detector, batches, panel=True), "whole": whole}, repeats)
+        yield Line("60 s, complete finding over bare encoder and panel", both["ratio"], "x", 1.5)
     yield Line("60 s, faster than real time", MINUTE / times["whole"], "x", 25.0, least=True)
     began = time.perf_counter()
     examine(data, "again.wav", model=options.model, device=options.device)
@@ -169,14 +178,17 @@ def window_batches(samples: np.ndarray) -> list[np.ndarray]:
     return [np.stack([samples[windows[i].start : windows[i].stop] for i in group]) for group in groups]
 
 
-def bare(detector: Detector, batches: list[np.ndarray]) -> None:
-    """The encoder alone, without adapters, heads or storage; bf16 on cuda."""
+def bare(detector: Detector, batches: list[np.ndarray], panel: bool = False) -> None:
+    """The encoder alone, without adapters, heads or storage; bf16 on cuda. With the panel that decides, if asked."""
     import torch
 
     kind = detector.device.type
     with detector.lock, torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         for batch in batches:
-            detector.network.encode(torch.from_numpy(batch).to(detector.device), adapters=False)
+            wav = torch.from_numpy(batch).to(detector.device)
+            states = detector.network.encode(wav, adapters=False)
+            if panel:
+                detector.panel(wav, states[:, 0].float())
         if kind == "cuda":
             torch.cuda.synchronize(detector.device)
 

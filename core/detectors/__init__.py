@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "core.detectors.finfoed",  # shipped and trained here
+    "core.detectors.panel",  # what decides in the default finding, to be explained
     "core.detectors.rad",  # retrieval, with a reference library
     "core.detectors.aasist",  # a weights file of AASIST or AASIST-L
     "core.detectors.external",  # a folder of an audio classifier of transformers

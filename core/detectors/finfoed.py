@@ -86,13 +86,20 @@ class FInfoEDDetector:
         return self.detector.lock
 
     def window_scores(self, wav: torch.Tensor) -> torch.Tensor:
-        """wav (B, N) at 16 kHz -> mean over its windows (B,), differentiable. Windows count alike here."""
-        network = self.detector.network
-        parts = [network.analyse(network.encode(wav[:, w.start : w.stop])).clip_logit
-                 for w in plan_windows(wav.shape[1])]
+        """wav (B, N) at 16 kHz -> mean over its windows (B,), differentiable. Windows count alike here.
+
+        What decides scores: the panel where there is one, f-InfoED's own head otherwise.
+        """
+        parts = [self._score(wav[:, w.start : w.stop]) for w in plan_windows(wav.shape[1])]
         if not parts:
             raise ValueError("there are no samples to score")
         return sum(parts) / len(parts)
+
+    def _score(self, wav: torch.Tensor) -> torch.Tensor:
+        network, panel = self.detector.network, self.detector.panel
+        if panel is None:
+            return network.analyse(network.encode(wav)).clip_logit
+        return panel(wav, network.encode(wav, adapters=False)[:, 0]).clip
 
     def opinion(self, recording: Recording, encoding: Encoding | None = None, *,
                 on_progress: Callable[[float], Any] | None = None,

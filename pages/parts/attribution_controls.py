@@ -15,7 +15,8 @@ from pages.parts.attribution_jobs import Ask
 from pages.parts.desk import Desk
 
 PLANE_WORDS = {"log-mel": "log-mel", "spectrum": "spectrum", "waveform": "waveform"}
-PLANE_HELP = {"log-mel": "the bands that the default detector hears, every 10 ms",
+PLANE_HELP = {"log-mel": "the bands that f-InfoED hears, every 10 ms; this explains its own answer, not that of the "
+                         "panel that gives the finding (choose the detector panel for it)",
               "spectrum": "the short-time spectrum from which the sound is resynthesised; fits every detector",
               "waveform": "the samples themselves; over time only"}
 TARGET_WORDS = {"clip": "the whole recording's score", "region": "the selection, scored alone",

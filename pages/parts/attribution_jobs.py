@@ -94,8 +94,9 @@ def audition_job(found: Desk, scorer: Any, ask: Ask, made: tuple[Posed, Map], pa
         else:
             mask = map_mask(given, top_cells(given, *part), first / 16_000, len(samples))
         whole = None
-        if given.target == "clip" and hasattr(scorer, "calibration") and finding.score is not None:
-            whole = scorer.calibration.slope * finding.score + scorer.calibration.intercept
+        own = found.examination.entropy.own_score
+        if given.target == "clip" and hasattr(scorer, "calibration") and finding.score is not None and own is not None:
+            whole = scorer.calibration.slope * own + scorer.calibration.intercept
         return audition(posed, mask, samples, whole=whole)
 
     return jobs.submit((*_key("audition", found, scorer, ask), part), work, lane="quick",

@@ -18,6 +18,7 @@ from pages.parts.player import line_lane, player
 from pages.parts.state import session
 
 HOP_S = 0.1
+PANEL = "panel"  # the default finding itself; it is a detector only so that it can be explained
 LANES = 6  # of window scores in the player; the table has all
 SIGNED = {"diverging": True, "above": "bona fide ↑", "below": "spoof ↓"}
 OF_THE_DEFAULT_ALONE = {"window-conflict", "far-from-calibration"}  # reasons that say nothing about other detectors
@@ -47,7 +48,7 @@ def _choose(own: tuple[Standing, ...]) -> list[str]:
     from models.registry import DEFAULT_MODEL
 
     mine = {s.name for s in own}
-    options = [n for n in detectors.names() if n != DEFAULT_MODEL]
+    options = [n for n in detectors.names() if n not in (DEFAULT_MODEL, PANEL)]
     ready = [s.name for s in own if not s.refusal]
     if not options:
         st.caption("No other detector is open; bring one below.")
