@@ -22,7 +22,7 @@ from models import views
 ENCODER_VIEW = "encoder"
 LIMIT = 5.0  # standardised statistics are cut off here: one odd number must not decide
 WIDTHS = {"cepstra": 80, "phase": 514, "residual": 288, "lines": 160, "modulation": 209}
-LOCAL = 3 * views.TRACKS
+LOCAL = 6 * views.TRACKS
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Linear(nn.Module):
 class Panel(nn.Module):
     """Members by view, their weights in the sum, and the frame score."""
 
-    def __init__(self, encoder_width: int = 384, half: int = 40, n_positions: int = 200) -> None:
+    def __init__(self, encoder_width: int = 384, half: int = 40, short: int = 15, n_positions: int = 200) -> None:
         super().__init__()
-        self.encoder_width, self.half, self.n_positions = encoder_width, half, n_positions
+        self.encoder_width, self.half, self.short, self.n_positions = encoder_width, half, short, n_positions
         self.register_buffer("positions", torch.zeros(n_positions, encoder_width))  # what the encoder adds to its input
         self.names = (*views.VIEWS, ENCODER_VIEW)
         self.members = nn.ModuleDict({name: Linear(WIDTHS.get(name, 4 * encoder_width)) for name in self.names})
@@ -73,11 +73,15 @@ class Panel(nn.Module):
         vectors[ENCODER_VIEW] = encoder_moments(states - self.positions[: states.shape[1]])
         return vectors, views.local_tracks(tracks)
 
+    def local_statistics(self, tracks: torch.Tensor) -> torch.Tensor:
+        """Frame tracks (B, D, S) -> what the frame score sees, (B, LOCAL, S)."""
+        return views.local_moments(tracks, self.half, self.short)
+
     def forward(self, wav: torch.Tensor, states: torch.Tensor) -> PanelOutput:
         """wav (B, N), first hidden states (B, T, F) -> :class:`PanelOutput`."""
         vectors, tracks = self.vectors(wav, states)
         members = torch.stack([self.members[name](vectors[name]) for name in self.names], -1)  # (B, M)
-        local = self.local(views.local_moments(tracks, self.half).transpose(1, 2))  # (B, S)
+        local = self.local(self.local_statistics(tracks).transpose(1, 2))  # (B, S)
         return PanelOutput(members @ self.share, members, at_frames(local, states.shape[1]))
 
 
@@ -111,7 +115,7 @@ def save_panel(panel: Panel, path: str | Path) -> None:
     """Write one safetensors file with the panel's shape in its metadata, fp32 (it is small)."""
     tensors = {name: value.detach().cpu().float().contiguous() for name, value in panel.state_dict().items()}
     save_file(tensors, str(path), metadata={"panel": json.dumps({name: getattr(panel, name) for name in
-                                                                 ("encoder_width", "half", "n_positions")})})
+                                                                 ("encoder_width", "half", "short", "n_positions")})})
 
 
 def load_panel(path: str | Path) -> Panel:

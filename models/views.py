@@ -268,14 +268,19 @@ def local_tracks(tracks: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([tracks["cepstra"], phase, tracks["residual"]], 1)
 
 
-def local_moments(track: torch.Tensor, half: int) -> torch.Tensor:
-    """Mean, deviation and deviation of differences within +-``half`` frames: (B, D, T) -> (B, 3D, T)."""
-    def mean(y: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool1d(y, 2 * half + 1, 1, half, count_include_pad=False)
+def local_moments(track: torch.Tensor, half: int, short: int) -> torch.Tensor:
+    """What the tracks do around each frame, and how it differs from the rest of the window: (B, D, T) -> (B, 6D, T).
+
+    Within +-``half`` frames mean, deviation, deviation of differences, and mean less the window's; within +-``short``
+    frames mean less the window's, and deviation.
+    """
+    def mean(y: torch.Tensor, reach: int) -> torch.Tensor:
+        return F.avg_pool1d(y, 2 * reach + 1, 1, reach, count_include_pad=False)
 
     first = F.pad(track.diff(dim=-1), (1, 0))
     centre = track.mean(-1, keepdim=True)
     x = track - centre
-    average = mean(x)
-    return torch.cat([average + centre, (mean(x.square()) - average.square()).clamp_min(0).add(1e-8).sqrt(),
-                      (mean(first.square()) + 1e-8).sqrt()], 1)
+    squares, contrast, near = x.square(), mean(x, half), mean(x, short)
+    return torch.cat([contrast + centre, (mean(squares, half) - contrast.square()).clamp_min(0).add(1e-8).sqrt(),
+                      (mean(first.square(), half) + 1e-8).sqrt(), contrast, near,
+                      (mean(squares, short) - near.square()).clamp_min(0).add(1e-8).sqrt()], 1)

@@ -71,8 +71,9 @@ class Sampler(torch.utils.data.IterableDataset):
     def __init__(self, folder: Path, clips: Sequence[Clip], options: SamplerOptions, seed: int) -> None:
         self.folder, self.options, self.seed = folder, options, seed
         clips = [c for c in clips if options.use_copies or not c.copier]
+        kinds = {"bonafide": (True, False), "spoof": (False, False), "copy": (False, True)}
         self.pools = {kind: _Pool([c for c in clips if (c.bonafide, bool(c.copier)) == key])
-                      for kind, key in {"bonafide": (True, False), "spoof": (False, False), "copy": (False, True)}.items()}
+                      for kind, key in kinds.items()}
         self.whole_spoofs = [c for c in clips if not c.bonafide and not c.partial]
         self.bonafide = [c for c in clips if c.bonafide]
         self.copies_of: dict[str, list[Clip]] = defaultdict(list)

@@ -138,9 +138,9 @@ def finish(into: Path, work: Path, corpus: Path, clips: Sequence[Clip], card: di
     card["calibration"] = _described(decides) | {"fitted_on": "the panel's held-out scores, not those of the shipped fit"}
     card["f_infoed"]["calibration"] = _described(calibration)
     others = {f"panel member: {name}": scores for name, scores in panel.members.items()}
+    others["f-InfoED"] = dict(zip((c.clip for c in held.clips), held.score, strict=True))
     originals = [c for c in clips if not c.copier]
-    table = held_out_table(originals, panel.scores, facts=manifest_facts(corpus),
-                           others={**others, "f-InfoED": dict(zip((c.clip for c in held.clips), held.score, strict=True))})
+    table = held_out_table(originals, panel.scores, facts=manifest_facts(corpus), others=others)
     card["validation"] = write_table(table, into)
     card["worst"] = worst.to_card(table)
     card["layer_weights"] = [round(float(w), 4) for w in model.mix.weights().detach()]

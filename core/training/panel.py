@@ -22,7 +22,6 @@ from models.finfoed import guard
 from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel, panel_for
 
 SHORTEST = 3_200  # samples; shorter clips are repeated
-LOCAL_STEP, LOCAL_FIRST = 20, 5  # frames of 10 ms between the places where local statistics are kept
 
 
 @dataclass(frozen=True)
@@ -31,35 +30,30 @@ class PanelRecipe:
 
     members: tuple[str, ...] = (*views.VIEWS, ENCODER_VIEW)
     penalty: float = 0.3
-    local_penalty: float = 0.03
+    local_penalty: float = 0.1
     views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
-    copies: bool = True
-    copy_share: float = 0.15  # of the spoof weight
-    degraded_share: float = 0.3  # of a clip's weight
+    copies: bool = False
+    copy_share: float = 0.1  # of the spoof weight, where copies are used
+    degraded_share: float = 0.1  # of a clip's weight
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Statistics of windows. R windows, K places of local statistics."""
+    """Statistics of R windows."""
 
     clip: np.ndarray  # (R,) clip names
     view: np.ndarray  # (R,)
     samples: np.ndarray  # (R,) length of the window
     vectors: dict[str, np.ndarray]  # view name -> (R, D) float16
-    local: np.ndarray  # (K, LOCAL) float16
-    local_row: np.ndarray  # (K,) which window a place belongs to
 
 
 @torch.inference_mode()
-def window_vectors(panel: Panel, encoder: FrameEncoder, samples: np.ndarray, guard_bands: int
-                   ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """One window float32 (n,) -> vector per view, local statistics (K, LOCAL) every 200 ms."""
+def window_vectors(panel: Panel, encoder: FrameEncoder, samples: np.ndarray, guard_bands: int) -> dict[str, np.ndarray]:
+    """One window float32 (n,) -> vector per view."""
     samples = np.resize(samples, SHORTEST) if len(samples) < SHORTEST else samples[: len(samples) // 320 * 320]
     wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).unsqueeze(0)
     states = encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()
-    vectors, tracks = panel.vectors(wav, states)
-    local = views.local_moments(tracks, panel.half)[0, :, LOCAL_FIRST : len(samples) // 160 : LOCAL_STEP]
-    return {k: v[0].half().numpy() for k, v in vectors.items()}, local.half().numpy().T
+    return {k: v[0].half().numpy() for k, v in panel.vectors(wav, states)[0].items()}
 
 
 def build_bank(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
@@ -77,44 +71,38 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEnc
         _write_bank(path, _measure(folder, clips, view, encoder, guard_bands, on_progress))
     with np.load(path, allow_pickle=False) as data:
         return Bank(data["clip"], data["view"], data["samples"],
-                    {k[2:]: data[k] for k in data.files if k.startswith("v_")}, data["local"], data["local_row"])
+                    {k[2:]: data[k] for k in data.files if k.startswith("v_")})
 
 
 def _measure(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
              on_progress: Callable[[int, int], None] | None) -> Bank:
     panel = panel_for(encoder)
-    names, lengths, rows, local, local_row = [], [], [], [], []
+    names, lengths, rows = [], [], []
     for done, clip in enumerate(clips, 1):
         available = load_views(folder, clip)
         samples = available[min(view, len(available) - 1)].astype(np.float32) / 32768.0
         for window in plan_windows(len(samples)):
-            vectors, places = window_vectors(panel, encoder, samples[window.start : window.stop], guard_bands)
-            rows.append(vectors)
-            local.append(places)
-            local_row += [len(rows) - 1] * len(places)
+            rows.append(window_vectors(panel, encoder, samples[window.start : window.stop], guard_bands))
             names.append(clip.clip)
             lengths.append(window.n_samples)
         if on_progress:
             on_progress(done, len(clips))
     return Bank(np.array(names), np.full(len(names), view), np.array(lengths),
-                {k: np.stack([r[k] for r in rows]) for k in rows[0]}, np.concatenate(local), np.array(local_row))
+                {k: np.stack([r[k] for r in rows]) for k in rows[0]})
 
 
 def _write_bank(path: Path, bank: Bank) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
-        np.savez(file, clip=bank.clip, view=bank.view, samples=bank.samples, local=bank.local,
-                 local_row=bank.local_row, **{f"v_{k}": v for k, v in bank.vectors.items()})
+        np.savez(file, clip=bank.clip, view=bank.view, samples=bank.samples,
+                 **{f"v_{k}": v for k, v in bank.vectors.items()})
     partial.replace(path)
 
 
 def join(banks: Sequence[Bank]) -> Bank:
     """Several banks as one."""
-    starts = np.cumsum([0, *[len(b.clip) for b in banks]])
     return Bank(*(np.concatenate([getattr(b, name) for b in banks]) for name in ("clip", "view", "samples")),
-                {k: np.concatenate([b.vectors[k] for b in banks]) for k in banks[0].vectors},
-                np.concatenate([b.local for b in banks]),
-                np.concatenate([b.local_row + start for b, start in zip(banks, starts, strict=False)]))
+                {k: np.concatenate([b.vectors[k] for b in banks]) for k in banks[0].vectors})
 
 
 def clip_weights(clips: Sequence[Clip], copy_share: float) -> dict[str, float]:
@@ -162,7 +150,7 @@ def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: f
 
 
 def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder) -> Panel:
-    """Fit members on the clips' mean vectors, the frame score on places inside the windows of ``clips``."""
+    """Fit the members on the clips' mean vectors. The frame score is ``core.training.panel_frames``' business."""
     chosen = {c.clip: c for c in clips if recipe.copies or not c.copier}
     share = clip_weights(list(chosen.values()), recipe.copy_share if recipe.copies else 0.0)
     seen = np.array([name in chosen for name in bank.clip]) & np.isin(bank.view, recipe.views)
@@ -181,7 +169,6 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: F
         spread = float(np.sqrt(np.cov(scores, aweights=weight)))
         shares.append((1.0 / max(spread, 1e-6)) if name in recipe.members else 0.0)
     panel.share.copy_(torch.tensor(shares) / len(recipe.members))
-    _fit_local(panel, bank, rows, window_weight, window_target, [chosen[bank.clip[r]] for r in rows], recipe)
     return panel.eval().requires_grad_(False)
 
 
@@ -214,17 +201,6 @@ def _row_weights(bank: Bank, rows: np.ndarray, share: dict[str, float], recipe: 
     return weights
 
 
-def _fit_local(panel: Panel, bank: Bank, rows: np.ndarray, weight: np.ndarray, target: np.ndarray,
-               clips: Sequence[Clip], recipe: PanelRecipe) -> None:
-    """The frame score, on places inside whole clips; partly synthetic clips are left out."""
-    whole = np.array([not c.partial for c in clips])
-    at = {int(r): i for i, r in enumerate(rows) if whole[i]}
-    places = np.array([i for i, r in enumerate(bank.local_row) if int(r) in at])
-    owner = np.array([at[int(bank.local_row[i])] for i in places])
-    count = np.bincount(owner, minlength=len(rows))
-    panel.local = fit_linear(bank.local[places], target[owner], weight[owner] / count[owner], recipe.local_penalty)
-
-
 def apply(linear: Linear, x: np.ndarray) -> np.ndarray:
     """Scores of rows (R, D) -> (R,)."""
     with torch.inference_mode():
@@ -247,10 +223,10 @@ def clip_scores(panel: Panel, bank: Bank, view: int = 0, only: set[str] | None =
 
 
 def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
-    """The shipped panel and what it is compared with: each member alone, each left out, no copies, no degraded views."""
-    found = {"panel": recipe, "no-copies": replace(recipe, copies=False),
+    """The shipped panel, and others: with copies, without or with more degraded views, each member left out."""
+    found = {"panel": recipe, "with-copies": replace(recipe, copies=True),
              "no-augmentation": replace(recipe, views=(0,)),
-             "no-copies-no-augmentation": replace(recipe, copies=False, views=(0,))}
+             "degraded-share-0.3": replace(recipe, degraded_share=0.3)}
     for name in recipe.members:
         found[f"without-{name}"] = replace(recipe, members=tuple(m for m in recipe.members if m != name))
     return found

@@ -16,6 +16,7 @@ from core.checks import window_conflict
 from core.training.corpus import FOLDS, Clip
 from core.training.measure import HeldOut, calibrate, calibration_figures, hybrid_figures, summary
 from core.training.panel import Bank, PanelRecipe, apply, fit_panel, variants
+from core.training.panel_frames import Places, build_places, fit_frames
 from core.training.panel_runs import brief, hybrids_of, leave_family_out, leave_out, load_bank, partitions
 from models.encoder import FrameEncoder
 from models.panel import Panel, save_panel
@@ -32,16 +33,20 @@ class PanelEvaluation:
     panels: list[Panel]
     frame_threshold: float
     card: dict
+    places: Places
 
 
 def evaluate_panel(clips: Sequence[Clip], work: Path, encoder: FrameEncoder, guard_bands: int, recipe: PanelRecipe,
                    say: Say) -> tuple[PanelEvaluation, Bank]:
     """All figures of the panel, leave-source-out."""
     bank = load_bank(work, clips, encoder, guard_bands, recipe, say)
+    places = build_places(work, clips, encoder)
     split_by = partitions(clips)
     scores, members, panels = leave_out(bank, clips, split_by["declared"], recipe, encoder)
     held = HeldOut([c for c in clips if not c.copier], scores)
     say("hybrids")
+    for i, panel in enumerate(panels):
+        fit_frames(panel, places, [j for j in range(len(FOLDS)) if j != i], recipe)
     hybrids, threshold = hybrid_figures(hybrids_of(work, clips, panels, encoder, guard_bands))
     say("comparisons on four partitions")
     compared = {}
@@ -60,7 +65,7 @@ def evaluate_panel(clips: Sequence[Clip], work: Path, encoder: FrameEncoder, gua
         "panel_recipe": asdict(recipe),
         "panel_comparisons": compared,
     }
-    return PanelEvaluation(scores, members, panels, threshold, card), bank
+    return PanelEvaluation(scores, members, panels, threshold, card, places), bank
 
 
 def held_eer(clips: Sequence[Clip], scores: Mapping[str, float]) -> dict:
@@ -80,13 +85,14 @@ def _on_partitions(bank: Bank, clips: Sequence[Clip], split_by: Mapping[str, Seq
 
 def ship_panel(into: Path, bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, found: PanelEvaluation,
                encoder: FrameEncoder) -> Calibration:
-    """Fit on everything and write ``panel``, ``panel_calibration`` and ``panel_reference`` as safetensors.
+    """Fit on all clips and write ``panel``, ``panel_calibration`` and ``panel_reference`` as safetensors.
 
     Calibration and limits come from the held-out scores of the folds, never from the shipped fit's own.
     """
     from safetensors.numpy import save_file
 
     panel = fit_panel(bank, clips, recipe, encoder)
+    fit_frames(panel, found.places, range(len(FOLDS)), recipe)
     save_panel(panel, into / "panel.safetensors")
     calibration = calibrate(HeldOut([c for c in clips if not c.copier], found.scores))
     calibration.save(into / "panel_calibration.safetensors")

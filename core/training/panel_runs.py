@@ -28,10 +28,10 @@ PARTITION_SEEDS = (1, 2, 3)
 
 def load_bank(work: Path, clips: Sequence[Clip], encoder: FrameEncoder, guard_bands: int, recipe: PanelRecipe,
               say: Callable[[str], None] = lambda text: None) -> Bank:
-    """Statistics of all clips that the recipe uses: every view of the originals, the undegraded one of the copies."""
+    """Statistics of every view that the recipe uses of the originals, and of the undegraded copies (for comparison)."""
     originals, copies = [c for c in clips if not c.copier], [c for c in clips if c.copier]
     wanted = [(originals, view) for view in sorted({0, *recipe.views})]
-    if recipe.copies and copies:
+    if copies:
         wanted.append((copies, 0))
 
     def progress(done: int, total: int) -> None:
@@ -55,7 +55,7 @@ def _random_folds(clips: Sequence[Clip], sources: Sequence[str], seed: int, n: i
     size = {s: np.array([sum(c.source == s and c.bonafide == label for c in clips if not c.copier)
                          for label in (True, False)], float) for s in sources}
     total = sum(size.values())
-    order = sorted(sources, key=lambda s: -size[s].sum() * (1 + 0.3 * rng.standard_normal()))
+    order = sorted(sources, key=lambda s: -size[s].sum() * np.exp(rng.standard_normal()))
     folds: list[list[str]] = [[] for _ in range(n)]
     load = np.zeros((n, 2))
     for source in order:
@@ -66,8 +66,9 @@ def _random_folds(clips: Sequence[Clip], sources: Sequence[str], seed: int, n: i
     return [tuple(f) for f in folds]
 
 
-def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]], recipe: PanelRecipe, encoder: FrameEncoder,
-              view: int = 0) -> tuple[dict[str, float], dict[str, dict[str, float]], list[Panel]]:
+def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]], recipe: PanelRecipe,
+              encoder: FrameEncoder, view: int = 0
+              ) -> tuple[dict[str, float], dict[str, dict[str, float]], list[Panel]]:
     """Held-out score per original clip, the same of each member, and the panel of each fold."""
     scores: dict[str, float] = {}
     members: dict[str, dict[str, float]] = {}
@@ -83,7 +84,8 @@ def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]],
     return scores, members, panels
 
 
-def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder) -> dict[str, dict[str, float]]:
+def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder
+                     ) -> dict[str, dict[str, float]]:
     """family -> score of its clips and of a source-disjoint half of the bona fide, by a panel that saw neither.
 
     Copies are left out of training here: they are of the vocoder family.
