@@ -14,7 +14,8 @@ import torch
 
 from core.frames import plan_windows
 from core.training.corpus import FOLDS, Clip, load_views, split
-from core.training.hybrids import make_hybrids
+from core.training.data import FRAME, splice
+from core.training.hybrids import Hybrid, make_hybrids
 from core.training.panel import PanelRecipe, fit_linear
 from models import views
 from models.encoder import FrameEncoder
@@ -23,8 +24,9 @@ from models.panel import Panel, panel_for
 STEP, FIRST = 20, 5  # frames of 10 ms: where statistics are kept
 MARGIN_S = 0.1  # places nearer to a splice than this are left out
 HYBRIDS = 400  # per fold, for fitting; those of the evaluation have other seeds
+COPY_HYBRIDS = 200  # per fold, besides: a stretch of a real clip replaced by its own copy (WORLD, Griffin-Lim ...)
 SEED = 1_000
-WHOLE_SHARE = 0.5  # of the weight goes to whole clips
+WHOLE_SHARE = 0.2  # of the weight goes to whole clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ def local_statistics(panel: Panel, samples: np.ndarray) -> tuple[np.ndarray, np.
 
 def build_places(folder: Path, clips: Sequence[Clip], encoder: FrameEncoder) -> Places:
     """Places of all whole clips and of fresh hybrids, fold by fold; kept on disk beside the bank."""
-    path = folder / "panel" / f"places-{len(clips)}-{HYBRIDS}.npz"
+    path = folder / "panel" / f"places-{len(clips)}-{HYBRIDS}-{COPY_HYBRIDS}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         parts = [part for i in range(len(FOLDS)) for part in _of_fold(folder, clips, i, panel_for(encoder))]
@@ -78,13 +80,36 @@ def _of_fold(folder: Path, clips: Sequence[Clip], fold: int, panel: Panel) -> li
         if not clip.partial:
             x, _ = local_statistics(panel, load_views(folder, clip)[0].astype(np.float32) / 32768.0)
             parts.append((x, np.full(len(x), clip.bonafide), fold, True))
-    for hybrid in make_hybrids(folder, mine, HYBRIDS, seed=SEED + fold):
+    copies = [c for c in clips if c.copier and c.source in FOLDS[fold]]
+    for hybrid in (*make_hybrids(folder, mine, HYBRIDS, seed=SEED + fold),
+                   *copy_hybrids(folder, mine, copies, COPY_HYBRIDS, seed=SEED + fold)):
         x, times = local_statistics(panel, hybrid.samples)
         start, stop = hybrid.spoof_span_s
         clear = np.minimum(np.abs(times - start), np.abs(times - stop)) > MARGIN_S
         inside = (times >= start) & (times < stop)
         parts.append((x[clear], ~inside[clear], fold, False))
     return parts
+
+
+def copy_hybrids(folder: Path, originals: Sequence[Clip], copies: Sequence[Clip], count: int, seed: int
+                 ) -> list[Hybrid]:
+    """Real clips of which one stretch of 0.4-2 s is replaced by the same stretch of their own copy."""
+    rng = np.random.default_rng(seed)
+    hosts = {c.clip: c for c in originals if c.bonafide and load_views(folder, c).shape[1] >= 32_000}
+    usable = [c for c in copies if c.parent in hosts]
+    made: list[Hybrid] = []
+    while usable and len(made) < count:
+        copy = usable[rng.integers(len(usable))]
+        host = hosts[copy.parent]
+        x, y = (load_views(folder, c)[0].astype(np.float32) / 32768.0 for c in (host, copy))
+        n = min(len(x), len(y)) // FRAME * FRAME
+        length = int(min(rng.uniform(0.4, 2.0) * 16_000, 0.5 * n)) // FRAME * FRAME
+        start = int(rng.integers(0, (n - length) // FRAME + 1)) * FRAME
+        part = slice(start, start + length)
+        gain = np.sqrt(np.mean(x[part] ** 2) + 1e-9) / np.sqrt(np.mean(y[part] ** 2) + 1e-9)
+        mixed = splice(x[:n], y[:n] * min(float(gain), 8.0), start, start + length)
+        made.append(Hybrid(mixed, start, start + length, host, copy))
+    return made
 
 
 def fit_frames(panel: Panel, places: Places, folds: Sequence[int], recipe: PanelRecipe) -> None:

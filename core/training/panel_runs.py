@@ -120,9 +120,11 @@ def score_hybrid(panel: Panel, encoder: FrameEncoder, hybrid: Hybrid, guard_band
     """Frame scores of a hybrid, and the clip score slid along it in 0.8 s windows (the comparison)."""
     clip, lengths, frames = score_samples(panel, encoder, hybrid.samples, guard_bands)
     starts = range(0, max(1, len(hybrid.samples) - CLIP_WINDOW + 1), CLIP_HOP)
-    slid = [float(score_samples(panel, encoder, hybrid.samples[s : s + CLIP_WINDOW], guard_bands)[0].mean())
-            for s in starts]
-    return {"frames": frames, "slid": np.array(slid), "clip": float(np.average(clip, weights=lengths)),
+    windows = np.stack([hybrid.samples[s : s + CLIP_WINDOW] for s in starts])
+    with torch.inference_mode():
+        wav = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+        slid = panel(wav, encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()).clip
+    return {"frames": frames, "slid": slid.numpy(), "clip": float(np.average(clip, weights=lengths)),
             "span": np.array(hybrid.spoof_span_s), "duration_s": len(hybrid.samples) / 16_000,
             "host": hybrid.host.clip, "donor": hybrid.donor.clip}
 

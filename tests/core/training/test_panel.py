@@ -187,14 +187,16 @@ def test_hybrids_have_places_on_both_sides_and_none_at_a_splice(tmp_path, monkey
     """From samples to labelled places, on sound of two kinds."""
     rng = np.random.default_rng(5)
     clips = [clip(f"{label}{i}", label, FOLDS[0][0]) for label in ("bonafide", "spoof") for i in range(3)]
+    clips.append(replace(clip("copy0", "spoof", FOLDS[0][0], "copy:world", "world"), parent="bonafide0"))
     (tmp_path / "audio").mkdir()
     for c in clips:
         np.save(tmp_path / "audio" / f"{c.clip}.npy", (3_000 * rng.standard_normal((1, 48_000))).astype(np.int16))
     monkeypatch.setattr("core.training.panel_frames.HYBRIDS", 4)
+    monkeypatch.setattr("core.training.panel_frames.COPY_HYBRIDS", 2)
     places = build_places(tmp_path, clips, ENCODER)
     again = build_places(tmp_path, clips, ENCODER)
     assert np.array_equal(places.x, again.x) and set(places.fold) == {0}
     hybrid = ~places.whole
-    assert len(set(places.item[hybrid])) == 4 and 0 < places.bonafide[hybrid].mean() < 1
+    assert len(set(places.item[hybrid])) == 4 + 2 and 0 < places.bonafide[hybrid].mean() < 1
     whole = {bool(v) for v in places.bonafide[places.whole]}
     assert whole == {True, False}
