@@ -62,6 +62,7 @@ def _result(found: Desk, done: Any) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _detectors(found, finding)
+        _views(found.examination.entropy.member_scores)
     with right:
         _error_rates(done)
     _checks(finding.checks)
@@ -159,7 +160,9 @@ def _where(found: Desk, done: Any) -> None:
         st.markdown(
             "**It means:** the frame detector leans to bona fide above zero and to synthesis below it, every "
             "20 ms.\n\n**It doesn't mean:** a single dip is not a finding; only the LR above is calibrated. "
-            "Edges of regions are uncertain by some hundred milliseconds.\n\nMethod: arXiv 2504.10819."
+            "Edges of regions are uncertain by some hundred milliseconds, and each value looks 0.4 s around itself."
+            "\n\nMethod: a linear score of how cepstra, phase and prediction residual move around each moment, where the "
+            "model has a panel; f-InfoED's frame head (arXiv 2504.10819) otherwise."
         )
 
 
@@ -186,6 +189,28 @@ def _detectors(found: Desk, finding: Any) -> None:
         "Raw scores have no unit and no meaning of their own; higher is more like bona fide."
         + (" There is one detector so far, so nothing confirms it independently." if len(rows) == 1 else "")
     )
+
+
+VIEW_WORDS = {
+    "cepstra": "spectral envelope below 3.8 kHz and how it moves",
+    "phase": "how predictable the phase is from frame to frame",
+    "residual": "what linear prediction leaves: pulses, noise, harmonicity",
+    "lines": "narrow lines in the long-term spectrum",
+    "modulation": "how the bands' loudness flutters, 1-200 Hz",
+    "encoder": "the speech encoder's first hidden state",
+}
+
+
+def _views(members: Any) -> None:
+    """What each view of the panel says: words, not only signs."""
+    if not members:
+        return
+    rows = [(name, VIEW_WORDS.get(name, ""), widgets.signed(value),
+             "bona fide" if value > 0.05 else "spoof" if value < -0.05 else "neither")
+            for name, value in members.items()]
+    widgets.table(("view of the panel", "what it listens to", "raw score", "leans to"), rows, numeric=(2,))
+    st.caption("The panel's score is the sum of its views, each divided by its own spread. Views that disagree are a "
+               "reason for caution, and none of them is calibrated by itself.")
 
 
 def _error_rates(done: Any) -> None:
