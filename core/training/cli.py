@@ -24,6 +24,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--seeds", type=int, default=1, help="seeds of the detector's own runs (default: 1)")
     evaluate.add_argument("--ablations", default="", metavar="LIST",
                           help="comma-separated: no-adapters, fine-tuned, mu-head, mean-head, no-augmentation, no-copies")
+    evaluate.add_argument("--robustness", type=int, default=0, metavar="N",
+                          help="measure degradations on N held-out clips of each class (minutes; default: not at all)")
     evaluate.set_defaults(func=_evaluate)
 
 
@@ -115,6 +117,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     found, bank = evaluate_panel(clips, options.work, encoder, recipe.guard_bands, panel_recipe, _say)
     card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
                                       range(options.seeds), found, _say)
+    if options.robustness:
+        from core.training.panel_robustness import FOLD, robustness_rows
+
+        card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], encoder, recipe.guard_bands,
+                                             options.robustness, repr(panel_recipe), _say)
     finish(options.into, options.work, options.corpus, clips, card, held, threshold, found, bank, panel_recipe)
     pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
     print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "
