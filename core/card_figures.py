@@ -109,21 +109,27 @@ def _compared(name: str, node: Any) -> tuple[str, str, str, str]:
 def ablations(card: Mapping[str, Any]) -> Section:
     rows, fewest = [], 99
     for name, node in items(card.get("seeds_and_ablations")):
-        seeds = numbers(at(node, "eer_pooled_by_seed"))
+        seeds = _repeated(node, "eer_pooled")
         fewest = min(fewest, len(seeds)) if isinstance(node, Mapping) else fewest
         spread = f"{100 * sum(seeds) / len(seeds):.1f} %" if seeds else first_rate(node, "eer_pooled")
         if len(seeds) > 1:
             spread += f" ({100 * min(seeds):.1f} to {100 * max(seeds):.1f})"
         rows.append((name, _count(len(seeds) or None), spread, first_rate(node, "eer_pooled"),
-                     _mean(at(node, "eer_macro_by_seed")), _mean(at(node, "range_eer_by_seed")),
+                     _mean(_repeated(node, "eer_macro")), _mean(at(node, "range_eer_by_seed")),
                      _mean(at(node, "training_s_all_folds"), " s", 1)))
-    note = ("Fewer than three seeds stand behind some rows, so small differences between them rank nothing."
-            if fewest < 3 else "Mean over seeds, with the lowest and the highest.")
-    headers = ("variant", "seeds", "EER, pooled, over seeds", "first seed [95 % interval]", "EER, mean over systems",
+    note = ("Fewer than three seeds or divisions stand behind some rows, so small differences between them rank nothing."
+            if fewest < 3 else "Mean over seeds or divisions, with the lowest and the highest.")
+    headers = ("variant", "seeds or divisions", "EER, pooled, over them", "first [95 % interval]", "EER, mean over systems",
                "range EER", "training")
     return Section("ablations", "What its parts contribute",
                    tables=(Table(headers, tuple(r for r in rows if any(r[1:])), (1, 2, 3, 4, 5, 6), note=note),),
                    missing="The card has no ablations: it doesn't show what the detector's parts contribute.")
+
+
+def _repeated(node: Any, rate: str) -> list[float]:
+    """A rate by seed, or by division of the sources."""
+    by_division = at(node, f"{rate}_by_partition")
+    return numbers(list(by_division.values()) if isinstance(by_division, Mapping) else at(node, f"{rate}_by_seed"))
 
 
 def _mean(node: Any, unit: str = " %", scale: float = 100) -> str:
