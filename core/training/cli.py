@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from core.training import corpus_cli
-from core.training.sources_base import BESIDE
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -30,7 +29,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _common(parser: argparse.ArgumentParser, encoder: bool = True) -> None:
-    parser.add_argument("--corpus", type=Path, default=BESIDE, metavar="DIR",
+    parser.add_argument("--corpus", type=Path, metavar="DIR",
                         help="folder with manifest.csv (default: the corpus beside the project)")
     parser.add_argument("--work", type=Path, default=Path("runs/corpus"), metavar="DIR",
                         help="working folder, resumable (default: runs/corpus)")
@@ -46,7 +45,9 @@ def _say(text: str) -> None:
 
 def _prepared(options: argparse.Namespace) -> list:
     from core.training.corpus import load_prepared, prepare
+    from core.training.sources_base import BESIDE
 
+    options.corpus = options.corpus or BESIDE
     if (options.work / "clips.csv").is_file():
         return load_prepared(options.work)
 
