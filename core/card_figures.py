@@ -119,8 +119,8 @@ def ablations(card: Mapping[str, Any]) -> Section:
                      _mean(at(node, "training_s_all_folds"), " s", 1)))
     note = ("Fewer than three seeds or divisions stand behind some rows, so small differences between them rank nothing."
             if fewest < 3 else "Mean over seeds or divisions, with the lowest and the highest.")
-    headers = ("variant", "seeds or divisions", "EER, pooled, over them", "first [95 % interval]", "EER, mean over systems",
-               "range EER", "training")
+    headers = ("variant", "seeds or divisions", "EER, pooled, over them", "first [95 % interval]",
+               "EER, mean over systems", "range EER", "training")
     return Section("ablations", "What its parts contribute",
                    tables=(Table(headers, tuple(r for r in rows if any(r[1:])), (1, 2, 3, 4, 5, 6), note=note),),
                    missing="The card has no ablations: it doesn't show what the detector's parts contribute.")
