@@ -188,6 +188,9 @@ def test_an_example_opens_with_one_click_and_says_what_to_notice(page):
     page.get_by_text("To notice:").wait_for()
     visit(page, "Finding")
     settled(page)
-    page.locator(".player .play").click()
-    page.wait_for_timeout(800)
+    for _ in range(5):  # a click may come before the sound has; where it did, the time still stands at nought
+        page.locator(".player .play").click()
+        page.wait_for_timeout(2_000)
+        if time_of(page) > 0.2:
+            break
     assert time_of(page) > 0.2
