@@ -89,9 +89,15 @@ def eer(
     weights_spoof: ArrayLike | None = None,
     merge_ties: bool = False,
 ) -> tuple[float, float]:
-    """Equal error rate (0..1) and its threshold: mean of frr and far where they are closest."""
+    """Equal error rate (0..1) and its threshold: mean of frr and far where they are closest.
+
+    Where two thresholds are equally close, which ties bring about, the first counts, as in the ASVspoof package; with
+    `merge_ties` both do, so that the rate stays the same when the classes change places.
+    """
     curve = det_curve(
         bonafide, spoof, weights_bonafide=weights_bonafide, weights_spoof=weights_spoof, merge_ties=merge_ties
     )
-    i = int(np.argmin(np.abs(curve.frr - curve.far)))
-    return float(curve.frr[i] + curve.far[i]) / 2, float(curve.thresholds[i])
+    gap = np.abs(curve.frr - curve.far)
+    i = int(np.argmin(gap))
+    closest = np.flatnonzero(gap <= gap[i] + 1e-12) if merge_ties else np.array([i])
+    return float((curve.frr[closest] + curve.far[closest]).mean()) / 2, float(curve.thresholds[i])
