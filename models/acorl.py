@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
+
+from models.files import load_network
 
 
 class _Reverse(torch.autograd.Function):
@@ -134,14 +135,4 @@ def save_alliance(model: Alliance, path: str | Path) -> None:
 
 def load_alliance(path: str | Path) -> Alliance:
     """Rebuild a model written by :func:`save_alliance`, in evaluation mode. Raises ValueError for another file."""
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "alliance" not in metadata:
-            raise ValueError(f"{Path(path).name} is not an alliance model: it carries no configuration.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    model = Alliance(AllianceConfig(**json.loads(metadata["alliance"])))
-    own = model.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
-        raise ValueError(f"{Path(path).name} does not fit the configuration it names.")
-    model.load_state_dict(tensors)
-    return model.eval()
+    return load_network(path, "alliance", "an alliance model", lambda config: Alliance(AllianceConfig(**config)))

@@ -20,13 +20,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from models.adapters import AdapterStack
 from models.encoder import FrameEncoder, build_encoder, tiny_config
+from models.files import load_network
 
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 HALF_LOG_2PI_E = 0.5 * math.log(2.0 * math.pi * math.e)
@@ -251,14 +251,4 @@ def load_finfoed(path: str | Path) -> FInfoED:
     ------
     ValueError : the file is not one of ours or its tensors do not fit its configuration
     """
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "finfoed" not in metadata:
-            raise ValueError(f"{Path(path).name} is not an f-InfoED file: it carries no configuration.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    model = FInfoED(FInfoEDConfig(**json.loads(metadata["finfoed"])))
-    own = model.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
-        raise ValueError(f"{Path(path).name} does not fit the configuration it names.")
-    model.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
-    return model.eval()
+    return load_network(path, "finfoed", "an f-InfoED file", lambda config: FInfoED(FInfoEDConfig(**config)))

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from models import views
+from models.files import load_network
 
 ENCODER_VIEW = "encoder"
 LIMIT = 5.0  # standardised statistics are cut off here: one odd number must not decide
@@ -120,14 +120,4 @@ def save_panel(panel: Panel, path: str | Path) -> None:
 
 def load_panel(path: str | Path) -> Panel:
     """Rebuild a panel. Raises ValueError where the file isn't one or doesn't fit what it says of itself."""
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "panel" not in metadata:
-            raise ValueError(f"{Path(path).name} is not a panel's file: it carries no configuration.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    panel = Panel(**json.loads(metadata["panel"]))
-    own = panel.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
-        raise ValueError(f"{Path(path).name} does not fit the configuration it names.")
-    panel.load_state_dict(tensors)
-    return panel.eval().requires_grad_(False)
+    return load_network(path, "panel", "a panel's file", lambda config: Panel(**config)).requires_grad_(False)

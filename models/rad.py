@@ -22,9 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+
+from models.files import load_network
 
 EPS = 1e-5  # floor of a variance
 INPUTS = ("both", "difference", "query")
@@ -165,14 +166,4 @@ def load_rad(path: str | Path) -> RAD:
     ------
     ValueError : the file is not one of ours or its tensors do not fit its configuration
     """
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "rad" not in metadata:
-            raise ValueError(f"{Path(path).name} is not a RAD file: it carries no configuration.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    model = RAD(RADConfig(**json.loads(metadata["rad"])))
-    own = model.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
-        raise ValueError(f"{Path(path).name} does not fit the configuration it names.")
-    model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return model.requires_grad_(False).eval()
+    return load_network(path, "rad", "a RAD file", lambda config: RAD(RADConfig(**config))).requires_grad_(False)
