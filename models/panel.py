@@ -96,10 +96,7 @@ def panel_for(encoder: nn.Module) -> Panel:
 
 def encoder_moments(states: torch.Tensor) -> torch.Tensor:
     """Mean, deviation, deviation of first and second differences over time: (B, T, F) -> (B, 4F)."""
-    first = states.diff(dim=1)
-    parts = [states.mean(1), *(views.spread(y.transpose(1, 2)) if y.shape[1] else torch.zeros_like(states[:, 0])
-                               for y in (states, first, first.diff(dim=1)))]
-    return torch.cat(parts, 1)
+    return torch.cat(views.all_moments(states.transpose(1, 2)), 1)
 
 
 def at_frames(local: torch.Tensor, n_frames: int) -> torch.Tensor:

@@ -84,7 +84,9 @@ def _cepstral_matrix() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def spread(x: torch.Tensor) -> torch.Tensor:
-    """Deviation over the last axis, smooth at zero."""
+    """Deviation over the last axis, smooth at zero; zero of nothing."""
+    if not x.shape[-1]:
+        return x.new_zeros(x.shape[:-1])
     return (x.var(-1, correction=0) + 1e-8).sqrt()
 
 

@@ -149,6 +149,14 @@ def test_encoder_moments_of_a_ramp():
     assert first < 1e-3 and second < 1e-3
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_encoder_moments_of_a_frame_or_two_have_no_differences(frames):
+    x = torch.randn(3, frames, 5)
+    found = encoder_moments(x).view(3, 4, 5)
+    assert torch.equal(found[:, 0], x.mean(1)) and torch.isfinite(found).all()
+    assert (found[:, frames + 1 :] == 0).all()
+
+
 def test_files_round_trip_and_strangers_are_refused(tmp_path):
     panel, wav = tiny_panel(), speechlike()
     save_panel(panel, tmp_path / "panel.safetensors")
