@@ -6,26 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import EarwitnessError
 from pages.parts import map_panels, progress, widgets
-from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import again, asked, choose_library, library, querying
-
-
-def main() -> None:
-    found = desk("Map")
-    if found is None:
-        return
-    if not blind_gate(found):
-        try:
-            known = library()
-        except EarwitnessError as problem:
-            st.error(problem.message)
-            plain_player(found)
-            choose_library()
-        else:
-            _page(found, known)
-    found.finish()
+from pages.parts.desk import Desk, opinion_note, plain_player
+from pages.parts.shelf import again, asked, choose_library, library_page, querying
 
 
 def _page(found: Desk, known: Any) -> None:
@@ -65,4 +48,4 @@ def _page(found: Desk, known: Any) -> None:
     choose_library()
 
 
-main()
+library_page("Map", _page)

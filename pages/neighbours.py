@@ -7,26 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import EarwitnessError
 from pages.parts import neighbour_panels, progress, retrieval_panels, widgets
-from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
-from pages.parts.shelf import FILTERS, again, asked, choose_library, library, querying, shelf, take_references, view
-
-
-def main() -> None:
-    found = desk("Neighbours")
-    if found is None:
-        return
-    if not blind_gate(found):
-        try:
-            known = library()
-        except EarwitnessError as problem:
-            st.error(problem.message)
-            plain_player(found)
-            choose_library()
-        else:
-            _page(found, known)
-    found.finish()
+from pages.parts.desk import Desk, opinion_note, plain_player
+from pages.parts.shelf import FILTERS, again, asked, choose_library, library_page, querying, shelf, take_references, view
 
 
 def _page(found: Desk, known: Any) -> None:
@@ -157,4 +140,4 @@ def _export(found: Desk, comparison: Any, scores: Any, attribution: Any) -> None
     choose_library()
 
 
-main()
+library_page("Neighbours", _page)

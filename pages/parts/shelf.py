@@ -5,14 +5,17 @@ Small facts per recording (filters, what was taken out, the case's own reference
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from core import jobs
+from core.errors import EarwitnessError
 from core.jobs import Job
 from pages.parts import cache
+from pages.parts.desk import Desk, blind_gate, desk, plain_player
 from pages.parts.state import Opened, session
 
 _KEY = "earwitness-library"
@@ -55,6 +58,23 @@ def shelf() -> Shelf:
 def asked(digest: str) -> Asked:
     """What was asked about a recording."""
     return shelf().asked.setdefault(digest, Asked())
+
+
+def library_page(title: str, draw: Callable[[Desk, Any], None]) -> None:
+    """A page on the recording and the library in use: ``draw(desk, library)``, or why there is no library."""
+    found = desk(title)
+    if found is None:
+        return
+    if not blind_gate(found):
+        try:
+            known = library()
+        except EarwitnessError as problem:
+            st.error(problem.message)
+            plain_player(found)
+            choose_library()
+        else:
+            draw(found, known)
+    found.finish()
 
 
 def library() -> Any:
@@ -167,7 +187,6 @@ def take_references(known: Any) -> list[Job]:
 def detectors(known: Any) -> tuple[Any, ...]:
     """RAD and the nearest-neighbour score for the library; empty where they aren't installed or don't fit it."""
     from core.detectors import rad
-    from core.errors import EarwitnessError
 
     encoder, found = cache.loaded(device=session().device), []
     for name in rad.names():
@@ -195,6 +214,7 @@ __all__ = [
     "choose_library",
     "detectors",
     "library",
+    "library_page",
     "neighbour_recording",
     "querying",
     "referring",

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +35,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def app_url(tmp_path_factory):
-    """The address of the app, started with a tiny detector."""
-    folder = make_detector(
-        tmp_path_factory.mktemp("models") / "tiny",
-        entropy_band_bits=np.array([15.5, 17.2]),
-        low_entropy_bits=np.array([16.6]),
-    )
+@contextmanager
+def serving(tmp_path_factory, folder: Path | str) -> Iterator[str]:
+    """The address of the app while it runs with a detector's folder as its default, "-" for the shipped one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -59,6 +56,18 @@ def app_url(tmp_path_factory):
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def app_url(tmp_path_factory):
+    """The address of the app, started with a tiny detector."""
+    folder = make_detector(
+        tmp_path_factory.mktemp("models") / "tiny",
+        entropy_band_bits=np.array([15.5, 17.2]),
+        low_entropy_bits=np.array([16.6]),
+    )
+    with serving(tmp_path_factory, folder) as url:
+        yield url
 
 
 def _wait_for(url: str, server: subprocess.Popen) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
 
 import pytest
 
-from tests.browser.conftest import ROOT, _wait_for
+from tests.browser.conftest import serving
 from tests.factories import sound_bytes, voiced
 
 pytestmark = pytest.mark.browser
@@ -19,24 +15,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def app_url(tmp_path_factory):
     """The app as it is shipped: its library belongs to its own encoder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (tmp_path_factory.mktemp("log") / "server.txt").open("w")
-    server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/browser/serve.py"), str(port), "-"],
-        cwd=ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "EARWITNESS_HOME": str(tmp_path_factory.mktemp("home"))},
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(url, server)
+    with serving(tmp_path_factory, "-") as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def _visit(page, title: str, sign: str) -> None:
