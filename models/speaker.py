@@ -1,0 +1,194 @@
+"""A small speaker encoder: log-mel frames to one 192-d embedding, with a weight per frame in its pooling.
+
+    wav (B, N) -> fbank (B, T, 80) -> 2-D convolutions -> residual dilated convolutions -> values (B, T, C), logits (B, T, 1)
+               -> attentive statistics pooling, each frame weighted from outside -> embedding (B, 192), of length 1
+
+Everything before the pooling is local in time (but for the level that is taken off) and never sees the weights, so a
+threshold on frames can be moved without running the network again: :meth:`SpeakerEncoder.frames` once, then
+:func:`statistics` and :meth:`SpeakerEncoder.from_statistics` as often as wanted. Files through :func:`save_speaker` and
+:func:`load_speaker`; training is in ``core.training.speaker``, what a cosine means is in the folder's calibration.
+
+References
+----------
+Desplanques et al. 2020, "ECAPA-TDNN", arXiv 2005.07143 (multi-layer aggregation, attentive statistics).
+Wang et al. 2023, "CAM++", arXiv 2303.00332 (2-D front end before a TDNN). Okabe et al. 2018, arXiv 1803.10963 (pooling).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from models.files import load_network
+from models.frontend import HOP, N_MELS, SAMPLE_RATE, triangular_filters
+
+HOP_S = HOP / SAMPLE_RATE
+START_S = 0.0  # centre of frame 0
+WINDOW, N_FFT = 400, 512
+LOWEST_HZ = 20.0
+PRE_EMPHASIS = 0.97
+FLOOR = 1e-8  # of mel power: about the rounding noise of 16-bit samples
+WIDTH = 192
+VARIANCE_FLOOR = 1e-6
+MODEL_FILE = "model.safetensors"
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _filters() -> torch.Tensor:
+    """80 triangles of height 1, even in the mel scale of HTK from 20 Hz to 8 kHz: (80, 257)."""
+    edges = 2595.0 * np.log10(1.0 + np.array([LOWEST_HZ, SAMPLE_RATE / 2]) / 700.0)
+    corners = 700.0 * (10.0 ** (np.linspace(*edges, N_MELS + 2) / 2595.0) - 1.0)
+    return torch.from_numpy(triangular_filters(corners, N_FFT, area=False))
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _window() -> torch.Tensor:
+    return torch.hann_window(WINDOW, periodic=False) ** 0.85
+
+
+def fbank(wav: torch.Tensor) -> torch.Tensor:
+    """Log-mel filter bank as Kaldi's, above a floor, so that 0 is digital silence: differentiable.
+
+    wav : (B, N) float32 in [-1, 1] at 16 kHz, N > 256. Returns (B, N // 160, 80), natural log of mel power over the
+    floor, >= 0. Frame t is centred on sample 160 t.
+    """
+    emphasised = torch.cat([wav[:, :1], wav[:, 1:] - PRE_EMPHASIS * wav[:, :-1]], 1)
+    spectrum = torch.stft(emphasised, N_FFT, HOP, WINDOW, _window().to(wav.device, wav.dtype), center=True,
+                          pad_mode="reflect", return_complex=True)  # (B, 257, N // 160 + 1)
+    power = spectrum[..., : wav.shape[-1] // HOP].abs().square()
+    mel = _filters().to(wav.device, wav.dtype) @ power  # (B, 80, T)
+    return (mel.clamp_min(FLOOR) / FLOOR).log().transpose(1, 2)
+
+
+def centre(features: torch.Tensor) -> torch.Tensor:
+    """Take off each band's mean over time, in which a frame counts by the square of its level: (B, T, 80) -> same.
+
+    Silence, whether recorded or made by a gate, has next to no say in what is taken off.
+    """
+    weight = features.mean(2, keepdim=True).clamp_min(0).square() + 1e-3  # (B, T, 1)
+    return features - (weight * features).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class SpeakerConfig:
+    """Sizes. The defaults are those of the shipped network."""
+
+    planes: int = 24  # channels of the 2-D front end
+    channels: int = 256  # of the dilated convolutions
+    dilations: tuple[int, ...] = (1, 2, 3, 4, 5)  # one residual block each
+    values: int = 512  # what is pooled
+    attention: int = 64  # hidden width of the frame's logit
+
+
+class Front(nn.Module):
+    """Two-dimensional convolutions over (band, time), both halved and bands quartered: (B, 80, T) -> (B, C, ceil(T / 2))."""
+
+    def __init__(self, planes: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, planes, 3, (2, 2), 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(planes, planes, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU())
+        self.third = nn.Sequential(nn.Conv2d(planes, planes, 3, 1, 1, bias=False), nn.BatchNorm2d(planes))
+        self.out = nn.Sequential(nn.Conv1d(planes * N_MELS // 4, channels, 1), nn.ReLU(), nn.BatchNorm1d(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.second(self.first(x.unsqueeze(1)))  # (B, P, 20, T / 2)
+        x = F.relu(x + self.third(x))
+        return self.out(x.flatten(1, 2))  # (B, C, T / 2)
+
+
+class Block(nn.Module):
+    """Dilated convolution, pointwise convolution, shortcut: (B, C, T) -> (B, C, T)."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation), nn.ReLU(), nn.BatchNorm1d(channels),
+            nn.Conv1d(channels, channels, 1), nn.ReLU(), nn.BatchNorm1d(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class SpeakerEncoder(nn.Module):
+    """The encoder. Made in training mode; :func:`load_speaker` and :meth:`tiny` give it for use."""
+
+    width = WIDTH
+
+    def __init__(self, config: SpeakerConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SpeakerConfig()
+        self.front = Front(config.planes, config.channels)
+        self.blocks = nn.ModuleList(Block(config.channels, d) for d in config.dilations)
+        self.gather = nn.Sequential(nn.Conv1d(config.channels * len(config.dilations), config.values, 1), nn.ReLU())
+        self.attention = nn.Sequential(nn.Conv1d(config.values, config.attention, 1), nn.Tanh(),
+                                       nn.Conv1d(config.attention, 1, 1))
+        self.norm = nn.BatchNorm1d(2 * config.values)
+        self.out = nn.Linear(2 * config.values, WIDTH)
+
+    @classmethod
+    def tiny(cls, seed: int = 0) -> SpeakerEncoder:
+        """A random debug instance for tests: never shipped, never shown as an encoder."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(SpeakerConfig(2, 8, (1, 2), 16, 4)).eval()
+
+    def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """features (B, T, 80) -> values (B, T, C) and the logits of their attention (B, T, 1); 20 ms apart, each twice."""
+        x = self.front(centre(features).transpose(1, 2))  # (B, C, T / 2)
+        heard = []
+        for block in self.blocks:
+            x = block(x)
+            heard.append(x)
+        values = self.gather(torch.cat(heard, 1))  # (B, V, T / 2)
+        both = torch.cat([values, self.attention(values)], 1).transpose(1, 2).float()  # (B, T / 2, V + 1)
+        both = both.repeat_interleave(2, 1)[:, : features.shape[1]]  # (B, T, V + 1)
+        return both[..., :-1], both[..., -1:]
+
+    def from_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+        """Weighted mean and standard deviation of the values, both (B, C) -> embedding (B, 192) of length 1."""
+        return F.normalize(self.out(self.norm(torch.cat([mean, deviation], 1))), dim=1)
+
+    def forward(self, features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """features (B, T, 80), weights (B, T) >= 0 or None for ones -> embedding (B, 192) of length 1.
+
+        Weights may be scaled by any positive factor. Where all are 0 the embedding says nothing: ask before.
+        """
+        return self.from_statistics(*statistics(*self.frames(features), weights))
+
+
+def statistics(values: torch.Tensor, logits: torch.Tensor,
+               weights: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attentive statistics: values (B, T, C), logits (B, T, 1), weights (B, T) -> mean and deviation, both (B, C)."""
+    share = (logits - logits.amax(1, keepdim=True)).exp()  # (B, T, 1)
+    if weights is not None:
+        share = share * weights.unsqueeze(2)
+    share = share / share.sum(1, keepdim=True).clamp_min(1e-12)
+    mean = (share * values).sum(1)
+    variance = (share * values.square()).sum(1) - mean.square()
+    return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()
+
+
+def save_speaker(encoder: SpeakerEncoder, folder: str | Path) -> None:
+    """Write ``model.safetensors`` into a folder that exists: fp16, the configuration in its metadata."""
+    tensors = {name: value.detach().cpu().half() if value.is_floating_point() else value.cpu()
+               for name, value in encoder.state_dict().items()}
+    save_file(tensors, str(Path(folder) / MODEL_FILE), metadata={"speaker": json.dumps(asdict(encoder.config))})
+
+
+def load_speaker(folder: str | Path) -> SpeakerEncoder:
+    """The encoder of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError where there is none."""
+    def build(config: dict) -> SpeakerEncoder:
+        return SpeakerEncoder(SpeakerConfig(**{**config, "dilations": tuple(config["dilations"])}))
+
+    path = Path(folder) / MODEL_FILE
+    return load_network(path, "speaker", "a speaker encoder's file", build).requires_grad_(False)
