@@ -4,20 +4,28 @@ const PIECE = 10 * RATE; // samples per fetched piece
 const KEPT_PIECES = 48;
 const AHEAD_S = 1.2;
 
+// Pieces of this browser tab's recordings by digest and number: a change of page asks the server for no sound again.
+const heldPieces = (globalThis.__earwitnessSound ??= new Map());
+
 /** Samples of the working copy by range, cached; `onMissing(sample)` is called where no reel covers a sample yet. */
 class Samples {
-  constructor(total, onMissing) {
-    this.total = total;
+  constructor(onMissing) {
+    this.id = "";
+    this.total = 0;
     this.reels = [];
-    this.pieces = new Map();
     this.pending = new Map();
     this.onMissing = onMissing;
   }
 
+  /** From now on the samples of this recording. */
+  of(id, total) { this.id = id; this.total = total; }
+
+  piece(p) { return heldPieces.get(`${this.id} ${p}`); }
+
   setReels(reels) { this.reels = reels; }
 
   has(first, last) {
-    for (let p = Math.floor(first / PIECE); p * PIECE < last; p++) if (!this.pieces.has(p)) return false;
+    for (let p = Math.floor(first / PIECE); p * PIECE < last; p++) if (!this.piece(p)) return false;
     return true;
   }
 
@@ -26,7 +34,7 @@ class Samples {
     if (!this.has(first, last)) return null;
     const out = new Float32Array(last - first);
     for (let p = Math.floor(first / PIECE); p * PIECE < last; p++) {
-      const piece = this.pieces.get(p), start = p * PIECE;
+      const piece = this.piece(p), start = p * PIECE;
       const from = Math.max(first, start), to = Math.min(last, start + piece.length);
       if (to > from) out.set(piece.subarray(from - start, to - start), from - first);
     }
@@ -37,7 +45,7 @@ class Samples {
   async load(first, last) {
     const waits = [];
     for (let p = Math.floor(first / PIECE); p * PIECE < Math.min(last, this.total); p++) {
-      if (this.pieces.has(p)) continue;
+      if (this.piece(p)) continue;
       if (!this.pending.has(p)) this.pending.set(p, this.fetchPiece(p).finally(() => this.pending.delete(p)));
       waits.push(this.pending.get(p));
     }
@@ -45,9 +53,9 @@ class Samples {
   }
 
   async fetchPiece(p) {
-    const first = p * PIECE, last = Math.min(this.total, first + PIECE);
+    const id = this.id, first = p * PIECE, last = Math.min(this.total, first + PIECE);
     for (let attempt = 0; attempt < 8; attempt++) {
-      const reel = this.reels.find((r) => r.start <= first && last <= r.start + r.n);
+      const reel = id === this.id && this.reels.find((r) => r.start <= first && last <= r.start + r.n);
       if (reel) {
         const from = 44 + 2 * (first - reel.start), to = 44 + 2 * (last - reel.start) - 1;
         const answer = await fetch(reel.url, { headers: { Range: `bytes=${from}-${to}` } }).catch(() => null);
@@ -56,8 +64,8 @@ class Samples {
           if (answer.status === 200) bytes = bytes.slice(from, to + 1); // a server that ignores ranges
           const words = new Int16Array(bytes), piece = new Float32Array(words.length);
           for (let i = 0; i < words.length; i++) piece[i] = words[i] / 32767;
-          this.pieces.set(p, piece);
-          while (this.pieces.size > KEPT_PIECES) this.pieces.delete(this.pieces.keys().next().value);
+          heldPieces.set(`${id} ${p}`, piece);
+          while (heldPieces.size > KEPT_PIECES) heldPieces.delete(heldPieces.keys().next().value);
           return;
         }
       }

@@ -8,7 +8,7 @@ class Player extends Hands {
     super();
     this.parent = parent;
     this.loop = false; this.speed = 1; this.later = [];
-    this.samples = new Samples(0, (at) => this.wantReel(at));
+    this.samples = new Samples((at) => this.wantReel(at));
     this.transport = new Transport(this.samples, (end) => this.ended(end), (error) => this.complain(error.message));
     this.build();
   }
@@ -69,8 +69,7 @@ class Player extends Hands {
 
   open(data) {
     this.transport.stop();
-    this.samples.total = data.n;
-    this.samples.pieces.clear();
+    this.samples.of(data.id, data.n);
     this.duration = data.n / RATE;
     this.overview = {
       column_s: data.overview.column_s, columns: data.overview.columns,
@@ -137,7 +136,8 @@ class Player extends Hands {
     }
     if (this.loop) loop = this.selection || [0, this.data.n];
     if (from >= to - 16) from = loop ? loop[0] : 0;
-    this.say("");
+    this.waiting = !this.samples.has(from, Math.min(to, from + RATE));
+    this.say(this.waiting ? "Loading the sound …" : "");
     this.transport.play(from, to, loop, this.speed);
     this.started = from;
     this.buttons();
@@ -150,6 +150,7 @@ class Player extends Hands {
       if (!this.transport.playing) return;
       const at = this.transport.position(), heard = memory.heard.get(this.data.id);
       if (at > this.head && at - this.head < RATE) heard.fill(1, Math.floor((this.head / RATE) * 10), Math.ceil((at / RATE) * 10));
+      if (at > this.started) this.sounds();
       this.head = at;
       const wide = this.view.to - this.view.from;
       if (at / RATE > this.view.to && wide < this.duration) this.show(at / RATE - wide * 0.05, at / RATE + wide * 0.95);
@@ -157,6 +158,12 @@ class Player extends Hands {
       this.tick = requestAnimationFrame(step);
     };
     this.tick = requestAnimationFrame(step);
+  }
+
+  /** The sound that was waited for has come, or nobody waits for it any more. */
+  sounds() {
+    if (this.waiting) this.say("");
+    this.waiting = false;
   }
 
   pause() {
@@ -173,6 +180,7 @@ class Player extends Hands {
   }
 
   settled() {
+    this.sounds();
     this.buttons(); this.shown(); this.remember();
     for (const send of this.later.splice(0)) send();
     if (this.data.report_heard) {
