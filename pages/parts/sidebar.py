@@ -109,18 +109,16 @@ def _blind_switch() -> None:
     )
 
 
+def _decides(done: Any) -> str:
+    """What gives the finding: the panel, or the model by itself."""
+    return done.finding.detectors[0].name.removesuffix(" (decides)")
+
+
 def _detector_line(opened: Opened | None) -> None:
     job = cache.examining(opened.digest, device=session().device) if opened else None
     done = job.result if job is not None and job.state == "done" else None
-    st.html(
-        '<div class="ew-soft">Detector '
-        + (
-            f"{escape(done.model)} · {escape(str(done.device))}"
-            if done is not None
-            else "f-InfoED, embedded default"
-        )
-        + "</div>"
-    )
+    words = "The embedded default gives the finding" if done is None else f"Finding by {_decides(done)} · {done.device}"
+    st.html(f'<div class="ew-soft">{escape(words)}</div>')
     with st.expander("Details"):
         if done is None:
             st.html(
@@ -130,6 +128,7 @@ def _detector_line(opened: Opened | None) -> None:
             return
         facts(
             [
+                ("decides", _decides(done)),
                 ("model", done.model),
                 ("weights", done.weights_sha256[:12]),
                 ("device", done.device),

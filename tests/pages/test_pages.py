@@ -9,6 +9,7 @@ import re
 import pytest
 
 import models.registry
+from tests.core.test_panel_decides import with_panel
 
 PAGES = ("intake", "finding", "frame_entropy")
 SCORE_WORDS = ("log10 LR =", "ew-spoof", "ew-bonafide", "bits per frame on average")
@@ -249,3 +250,12 @@ def _examination(bench):
     from pages.parts import cache
 
     return cache.examining(bench.session.current).result
+
+
+def test_the_sidebar_names_what_decides(bench, voice, monkeypatch, tmp_path):
+    assert "The embedded default gives the finding" in bench.words()
+    bench.upload(("voice.wav", voice)).settle()
+    assert "Finding by tiny · cpu" in bench.words()
+    monkeypatch.setattr(models.registry, "DEFAULT_MODEL", str(with_panel(tmp_path / "panelled")))
+    bench.upload(("other.wav", voice[:-2_000])).settle()
+    assert "Finding by panel of 6 views · cpu" in bench.words()
