@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.frames import Track
+from core.segments import Segment
 from core.speaker.listen import Heard
 from core.speaker.networks import SpeakerNetworks
 from core.speaker.pooling import EPSILON, Moments
@@ -62,3 +64,15 @@ def gradient(mean: np.ndarray, deviation: np.ndarray, enrolled: np.ndarray,
         who = torch.from_numpy(np.array(enrolled, np.float32)).to(networks.device)
         score = (networks.encoder.from_statistics(*x)[0] * who).sum()
         return tuple(g[0].double().cpu().numpy() for g in torch.autograd.grad(score, x))
+
+
+def strongest(track: Track, duration_s: float, *, count: int = 5, block_s: float = 0.5) -> tuple[Segment, ...]:
+    """The blocks that pull most, up to ``count`` each way, strongest first; the value is the sum over their frames."""
+    size = round(block_s / track.hop_s)
+    starts = np.arange(0, len(track.values), size)
+    sums = np.add.reduceat(track.values, starts) if len(starts) else np.zeros(0)
+    out = []
+    for sign, words in ((1, "towards the enrolled voice"), (-1, "away from it")):
+        for i in [i for i in np.argsort(-sign * sums)[:count] if sign * sums[i] > 0]:
+            out.append(Segment(i * block_s, min((i + 1) * block_s, duration_s), words, float(sums[i]), "cosine"))
+    return tuple(sorted(out, key=lambda s: -abs(s.value)))

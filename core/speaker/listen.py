@@ -25,7 +25,7 @@ WINDOW, SHORTEST = 128_000, 16_000  # samples: 8 s, and 1 s
 BATCH = 4  # windows
 BLOCK = 100  # frames: a second; neighbouring blocks make the spans whose voices are compared
 SPAN = 2  # blocks
-KEPT_BYTES = 256 * 1024**2  # of frame values, for the attribution; a longer recording has none
+KEPT_BYTES = 128 * 1024**2  # of frame values, for the attribution; a longer recording has none
 
 Told = Callable[[float], Any]
 
@@ -214,8 +214,9 @@ class _Taken:
         hop_s, start_s = geometry()
         cell = np.arange(len(self.cells.frames))
         speech = {name: self.cells.chosen((cell >> i) & 1 == 1) for i, name in enumerate(self.names)}
-        return Heard(hop_s, start_s, self.gamma, self.beta, self.cells.merged(cell >> len(self.names)), self.gated, speech,
-                     self.spans.embedded(networks), *(self.kept or (None, None)))
+        levels = self.cells.merged(cell >> len(self.names))
+        return Heard(hop_s, start_s, self.gamma, self.beta, levels, self.gated, speech, self.spans.embedded(networks),
+                     *(self.kept or (None, None)))
 
 
 class _Spans:

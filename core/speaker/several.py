@@ -19,6 +19,7 @@ import numpy as np
 from core.checks import CheckRow
 from core.errors import EarwitnessError
 from core.frames import SAMPLE_RATE
+from core.segments import Segment
 from core.speaker.vad import HOP
 
 if TYPE_CHECKING:
@@ -103,6 +104,17 @@ def greatest_join(tree: np.ndarray, seconds: np.ndarray) -> float | None:
         if min(a, b) >= LEAST_S:
             heights.append(float(height))
     return max(heights) if heights else None
+
+
+def voices(found: Speakers) -> tuple[Segment, ...]:
+    """The stretches of every voice but the most frequent one, joined where they touch."""
+    joined: list[list[int]] = []
+    for (first, last), group in zip(found.frames.tolist(), found.groups.tolist(), strict=True):
+        if group and joined and joined[-1][2] == group and first <= joined[-1][1]:
+            joined[-1][1] = last
+        elif group:
+            joined.append([first, last, group])
+    return tuple(Segment(a * HOP / SAMPLE_RATE, b * HOP / SAMPLE_RATE, f"voice {g + 1}") for a, b, g in joined)
 
 
 def examine_speakers(recording: Recording, networks: SpeakerNetworks) -> Speakers:
