@@ -4,8 +4,8 @@
                                                        z -> reversed gradient -> A_k(z) ~ v_k, the adversary
 
 A_k learns to predict what member k knows; through the reversed gradient, g learns to make that hard while the task
-branch keeps it useful. Everything is a network over a log-mel (B, R, T) or any plane of that shape; members may be any
-frozen model. Training is in ``core.training.acorl``.
+branch keeps it useful. Networks look at rows of one plane (B, R, T): the panel's frame tracks (``models.views``), which
+cost nothing more where the panel is heard too. Members may be any frozen model. Training: ``core.training.acorl``.
 
 References
 ----------
@@ -28,7 +28,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from models import views
 from models.files import load_network
+
+LIMIT = 5.0  # standardised values are cut off here
+VIEWS = {"cepstra": (0, 20), "excitation": (20, views.TRACKS - 20), "alliance": (0, views.TRACKS)}  # first row, rows
+
+
+def tracks_of(wav: torch.Tensor) -> torch.Tensor:
+    """wav (B, N) at 16 kHz -> the plane that all networks here look at, (B, TRACKS, T) at 10 ms."""
+    return views.local_tracks(views.frame_tracks(views.prepare(wav))[0])
 
 
 class _Reverse(torch.autograd.Function):
@@ -56,43 +65,65 @@ def reversal_strength(progress: float) -> float:
 class AllianceConfig:
     """Everything needed to rebuild an alliance model, or a member of the same kind."""
 
-    rows: int = 80  # R, bands of its input
-    channels: int = 32  # width of the convolutions
+    rows: int = 79  # R, rows of the plane that it looks at
+    first: int = 0  # the first of them; the plane may have more
+    channels: int = 64  # C, width of the convolutions
     dim: int = 64  # d, width of the representation
-    kernel: int = 5  # frames and bands that a convolution sees
-    dropout: float = 0.1
+    kernel: int = 5  # frames that a convolution sees
+    dropout: float = 0.3
 
 
 class Alliance(nn.Module):
-    """A small convolutional network: plane (B, R, T) -> representation z (B, d) of unit length -> logit (B,).
+    """A small network over time: plane (B, ., T) -> representation z (B, d) of unit length -> logit (B,).
 
-    Keeps its rows apart until the pooled representation, so that it can rest on some bands and not on others.
-    Higher logits are bona fide.
+    Two convolutions, mean and deviation over time, one linear map. Looks at its own rows of the plane only; a member is
+    one that is given few of them. Higher logits are bona fide.
     """
 
     def __init__(self, config: AllianceConfig) -> None:
         super().__init__()
         self.config = c = config
         half = c.kernel // 2
+        self.register_buffer("mean", torch.zeros(c.rows, 1))
+        self.register_buffer("inverse", torch.ones(c.rows, 1))
         self.convolutions = nn.Sequential(
-            nn.Conv2d(1, c.channels, c.kernel, padding=half), nn.ReLU(),
-            nn.Conv2d(c.channels, c.channels, c.kernel, padding=half, stride=(2, 2)), nn.ReLU())
-        rows = (c.rows + 1) // 2
-        self.project = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(2 * c.channels * rows, c.dim))
+            nn.Conv1d(c.rows, c.channels, c.kernel, padding=half), nn.BatchNorm1d(c.channels), nn.ReLU(),
+            nn.Dropout(c.dropout),
+            nn.Conv1d(c.channels, c.channels, c.kernel, padding=2 * half, dilation=2), nn.BatchNorm1d(c.channels),
+            nn.ReLU())
+        self.project = nn.Sequential(nn.BatchNorm1d(2 * c.channels), nn.Dropout(c.dropout),
+                                     nn.Linear(2 * c.channels, c.dim))
         self.head = nn.Linear(c.dim, 1)
 
+    @classmethod
+    def tiny(cls, seed: int = 0, first: int = 0, rows: int = views.TRACKS) -> Alliance:
+        """A random debug instance for tests: never shipped, never shown as a detector."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(AllianceConfig(rows=rows, first=first, channels=6, dim=8)).eval()
+
+    def standardise(self, x: torch.Tensor) -> None:
+        """Set the rows' mean and deviation from planes (N, ., T)."""
+        mine = self._rows(x)
+        self.mean.copy_(mean := mine.mean((0, 2))[:, None])
+        self.inverse.copy_(1.0 / ((mine - mean).square().mean((0, 2))[:, None].sqrt() + 1e-4))
+
+    def _rows(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, self.config.first : self.config.first + self.config.rows].float()
+
     def represent(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, R, T) -> z (B, d), of unit length."""
-        maps = self.convolutions(x[:, None])  # (B, C, R/2, T/2)
-        moments = torch.cat([maps.mean(-1), (maps.var(-1, correction=0) + 1e-5).sqrt()], 1)  # (B, 2C, R/2)
-        return F.normalize(self.project(moments.flatten(1)), dim=1)
+        """(B, ., T) -> z (B, d), of unit length."""
+        seen = ((self._rows(x) - self.mean) * self.inverse).clamp(-LIMIT, LIMIT)
+        maps = self.convolutions(seen).float()  # (B, C, T)
+        moments = torch.cat([maps.mean(-1), views.spread(maps)], 1)  # (B, 2C)
+        return F.normalize(self.project(moments).float(), dim=1)
 
     def classify(self, z: torch.Tensor) -> torch.Tensor:
         """z (B, d) -> logit (B,)."""
         return self.head(z * math.sqrt(self.config.dim)).squeeze(-1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, R, T) -> logit (B,)."""
+        """(B, ., T) -> logit (B,)."""
         return self.classify(self.represent(x))
 
 
@@ -128,8 +159,9 @@ class LateFusion(nn.Module):
 
 
 def save_alliance(model: Alliance, path: str | Path) -> None:
-    """Write weights and configuration as one safetensors file."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    """Write weights (fp16) and configuration as one safetensors file."""
+    tensors = {name: value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+               for name, value in model.state_dict().items()}
     save_file(tensors, str(path), metadata={"alliance": json.dumps(asdict(model.config), sort_keys=True)})
 
 

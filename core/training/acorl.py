@@ -2,58 +2,78 @@
 
 With ``eta`` 0 the alliance is trained as any member is, from the same random numbers, so ACoRL is then plain multi-model
 fusion of the same number of models. Data are tensors: planes (N, R, T) and labels (N,), 1 for bona fide; where they come
-from is not for here.
+from is for ``core.training.acorl_runs``.
 
 Reference: arXiv 2404.15704; see ``models.acorl`` for what is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 
+from core.training.loop import Average
 from models.acorl import Adversary, Alliance, AllianceConfig, LateFusion, reversal_strength, reverse_gradient
-
-Represent = Callable[[torch.Tensor], torch.Tensor]  # (B, R, T) -> (B, d_k), frozen
 
 
 @dataclass(frozen=True)
 class AcorlOptions:
     """How to train. eta : weight of the adversarial loss, 0 for a plain member; adversary_steps : updates of the
-    adversary for each of the alliance."""
+    adversary for each of the alliance; crop : frames of a row that a step sees, all of them for 0."""
 
-    epochs: int = 12
-    batch: int = 32
+    steps: int = 150
+    batch: int = 64
     rate: float = 2e-3
-    weight_decay: float = 1e-4
-    eta: float = 0.5
-    adversary_steps: int = 2
+    weight_decay: float = 0.05
+    eta: float = 1.0
+    adversary_steps: int = 3
+    crop: int = 200
+    average: float = 0.99  # decay of the moving average of the weights
     seed: int = 0
 
 
-def train_alliance(x: torch.Tensor, y: torch.Tensor, config: AllianceConfig, members: Sequence[Represent] = (),
-                   options: AcorlOptions | None = None) -> Alliance:
-    """Train an alliance model on planes x (N, R, T) and labels y (N,) against frozen members; a plain one without."""
+def train_alliance(x: torch.Tensor, y: torch.Tensor, config: AllianceConfig, known: Sequence[torch.Tensor] = (),
+                   options: AcorlOptions | None = None, weights: torch.Tensor | None = None) -> Alliance:
+    """Train an alliance model on planes x (N, R, T) and labels y (N,); a plain one without ``known`` or with eta 0.
+
+    known : what frozen members represent of the same rows, [(N, d_k)]; weights : (N,) how often a row is drawn.
+    """
     options = options or AcorlOptions()
+    known = list(known) if options.eta > 0 else []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        model = Alliance(config).train()
-        known = [_all(member, x) for member in members] if options.eta > 0 else []
-        optimiser = torch.optim.AdamW(model.parameters(), options.rate, weight_decay=options.weight_decay)
+        model = Alliance(config)
+        model.standardise(x[next(_batches(len(x), replace(options, batch=300), weights))])
         opponent = _Opponent(config.dim, [beyond_label(v, y) for v in known], options) if known else None
-        steps = options.epochs * -(-len(x) // options.batch)
-        for step, rows in enumerate(_batches(len(x), options)):
-            z = model.represent(x[rows])
+        optimiser = torch.optim.AdamW(model.parameters(), options.rate, weight_decay=options.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, total_steps=options.steps + 1,
+                                                       pct_start=0.15)
+        average = Average(model.train(), options.average)
+        places = torch.Generator().manual_seed(options.seed)
+        for step, rows in enumerate(_batches(len(x), options, weights)):
+            with torch.autocast("cpu", torch.bfloat16):
+                z = model.represent(_crop(x[rows], options.crop, places))
             loss = F.binary_cross_entropy_with_logits(model.classify(z), y[rows])
             if opponent is not None:
-                loss = loss + options.eta * opponent.against(z, rows, reversal_strength(step / steps))
+                loss = loss + options.eta * opponent.against(z, rows, reversal_strength(step / options.steps))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return model.eval()
+            schedule.step()
+            average.update(model)
+        average.apply(model)
+    return model.eval().requires_grad_(False)
+
+
+def _crop(x: torch.Tensor, frames: int, places: torch.Generator) -> torch.Tensor:
+    """``frames`` frames of every row, from one place: (B, R, T) -> (B, R, frames)."""
+    if not 0 < frames < x.shape[2]:
+        return x
+    first = int(torch.randint(0, x.shape[2] - frames + 1, (), generator=places))
+    return x[:, :, first : first + frames]
 
 
 class _Opponent:
@@ -94,31 +114,32 @@ def beyond_label(known: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def train_fusion(parts: Sequence[torch.Tensor], y: torch.Tensor, options: AcorlOptions | None = None) -> LateFusion:
+def train_fusion(parts: Sequence[torch.Tensor], y: torch.Tensor, options: AcorlOptions | None = None,
+                 weights: torch.Tensor | None = None) -> LateFusion:
     """Train the linear fusion of representations [(N, d_k)]."""
     options = options or AcorlOptions()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         fusion = LateFusion([p.shape[1] for p in parts])
         optimiser = torch.optim.AdamW(fusion.parameters(), options.rate, weight_decay=options.weight_decay)
-        for rows in _batches(len(y), options):
+        for rows in _batches(len(y), options, weights):
             loss = F.binary_cross_entropy_with_logits(fusion([p[rows] for p in parts]), y[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return fusion.eval()
+    return fusion.eval().requires_grad_(False)
 
 
-def _batches(n: int, options: AcorlOptions) -> Iterator[torch.Tensor]:
-    """Shuffled indices of every batch of every epoch, from the seed alone."""
+def _batches(n: int, options: AcorlOptions, weights: torch.Tensor | None) -> Iterator[torch.Tensor]:
+    """Indices of every step's batch, drawn by weight, from the seed alone."""
     generator = torch.Generator().manual_seed(options.seed)
-    for _ in range(options.epochs):
-        order = torch.randperm(n, generator=generator)
-        for first in range(0, n, options.batch):
-            yield order[first : first + options.batch]
+    share = torch.ones(n) if weights is None else weights
+    for _ in range(options.steps):
+        yield torch.multinomial(share, options.batch, replacement=True, generator=generator)
 
 
 @torch.no_grad()
-def _all(represent: Represent, x: torch.Tensor, batch: int = 64) -> torch.Tensor:
-    """A frozen member's representations of all planes, (N, d_k)."""
-    return torch.cat([represent(x[i : i + batch]) for i in range(0, len(x), batch)])
+def represent_all(network: Alliance, x: torch.Tensor, batch: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Representations (N, d) and logits (N,) of planes (N, R, T)."""
+    z = torch.cat([network.represent(x[i : i + batch]) for i in range(0, len(x), batch)])
+    return z, network.classify(z)

@@ -58,7 +58,7 @@ def leave_out_scores(clips: Sequence[Clip], folds: Sequence[Sequence[str]], feat
         train, test = split([c for c in clips if not c.copier], held_out)
         x = np.stack([cache[c.clip] for c in train]).astype(np.float32)
         mean, deviation = x.mean(0), x.std(0) + 1e-4
-        weight, bias = _fit((x - mean) / deviation, np.array([c.bonafide for c in train]), balanced_weights(train),
+        weight, bias = fit_penalised((x - mean) / deviation, np.array([c.bonafide for c in train]), balanced_weights(train),
                             penalty)
         for clip in test:
             z = np.clip((cache[clip.clip] - mean) / deviation, -6, 6)
@@ -66,7 +66,7 @@ def leave_out_scores(clips: Sequence[Clip], folds: Sequence[Sequence[str]], feat
     return scores
 
 
-def _fit(x: np.ndarray, label: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
+def fit_penalised(x: np.ndarray, label: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
     """Ridge-penalised weighted logistic regression by L-BFGS. Returns weights (F,) and bias."""
     inputs, target = torch.from_numpy(x), torch.from_numpy(label.astype(np.float32))
     sample = torch.from_numpy(weights.astype(np.float32))
