@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from core.commands import bench, calibrate, examine, library, score
+from core.commands import bench, calibrate, examine, library, score, speaker
 from core.errors import EarwitnessError
 from core.training import cli as training
 from core.training import rad_cli
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"Earwitness {VERSION}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (examine, score, bench, calibrate, library):
+    for command in (examine, score, speaker, bench, calibrate, library):
         command.add_parser(commands)
     training.add_parsers(commands)
     rad_cli.add_parser(commands)

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             examination = examine(Path(file), model=model, device=options.device)
         except Exception as problem:
             statuses.add(FAILED)
-            _print_failure(file, problem, options.json)
+            print_failure(file, problem, options.json)
         else:
             statuses.add(ABSTAINED if examination.finding.abstained else OK)
             _print_examination(file, examination, options)
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     return next(status for status in (FAILED, ABSTAINED, OK) if status in statuses)
 
 
-def _print_failure(file: str, problem: Exception, as_json: bool) -> None:
+def print_failure(file: str, problem: Exception, as_json: bool) -> None:
+    """Why a file gave nothing: one sentence on stderr, or as JSON on stdout."""
     words = sentence_for(problem)
     if as_json:
         code = problem.code if isinstance(problem, EarwitnessError) else "fault"

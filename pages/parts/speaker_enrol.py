@@ -45,7 +45,8 @@ def _list() -> None:
         where = "" if r.whole else f", {format_time(first)} to {format_time(last)}"
         voices = {True: "✗ more than one voice", False: "✓ one voice", None: "number of voices not examined"}
         left.markdown(f"**{widgets.plain(r.name)}**{where} · {r.speech_s:.1f} s of speech · "
-                      f"{voices[r.speakers.several]} · up to {r.bandwidth_hz:.0f} Hz, {widgets.plain(r.codec)} · sha256 {r.sha256[:12]}")
+                      f"{voices[r.speakers.several]} · up to {r.bandwidth_hz:.0f} Hz, {widgets.plain(r.codec)} · sha256 "
+                      f"{r.sha256[:12]}")
         if right.button("Remove", key=f"remove-reference-{i}", width="stretch"):
             now.references.pop(one)
             st.rerun()

@@ -61,7 +61,8 @@ def answer(v: Verification, found: Verdict) -> None:
     """The verdict in a sentence, with its likelihood ratio, or why there is none."""
     if found.abstained or found.kept.llr is None:
         lines = "".join(f'<p>{"" if i else "No verdict: "}{escape(r.message)}. '
-                        f'<span class="ew-code">{escape(r.code)}</span></p>' for i, r in enumerate(found.reasons)) or f"<p>{escape(found.sentence)}</p>"
+                        f'<span class="ew-code">{escape(r.code)}</span></p>'
+                        for i, r in enumerate(found.reasons)) or f"<p>{escape(found.sentence)}</p>"
         st.html(f'<div class="ew-sentence" role="status">{lines}</div>')
     else:
         bound = " (at the bound of what the calibration data support)" if found.kept.llr.bounded else ""
@@ -160,7 +161,7 @@ def curve(found: Desk, v: Verification, networks: Any, at: float) -> None:
         "what that is worth as a likelihood ratio. A voice that is there gives kept frames more alike than the "
         "recording as a whole, and rejected frames less alike.",
         "a high similarity of a few kept frames isn't strong evidence: frames chosen for their likeness are alike for "
-        "other speakers too. A verdict that flips within the range of sensible thresholds rests on the choice of threshold."))
+        "other speakers too. A verdict that flips within the range of sensible thresholds rests on that choice."))
 
 
 def _curve_table(v: Verification, llr: tuple | None) -> dict[str, np.ndarray]:
@@ -212,8 +213,8 @@ def export(found: Desk, v: Verification, networks: Any, at: float) -> None:
     st.download_button("Download the verification (JSON)", f'{rest[:-2]},\n "tracks": {tracks}\n}}'.encode(),
                        file_name=f"{v.sha256[:12]}.speaker.json", mime="application/json", on_click="ignore")
     names = " ".join(json.dumps(r.name, ensure_ascii=False) for r in v.enrolment.references)
-    st.caption(f"The same from a terminal: `python -m core verify --enrol {widgets.plain(names)} --threshold {at:.2f} -- "
-               f"{widgets.plain(found.recording.name)}`, for whole references.")
+    st.caption(f"The same from a terminal: `python -m core verify {json.dumps(found.recording.name, ensure_ascii=False)} --enrol {names} "
+               f"--threshold {at:.2f}`, for whole references.")
     with st.expander("What the likelihood ratio compares"):
         st.markdown(f"**Numerator:** {PROPOSITIONS[0]}\n\n**Denominator:** {PROPOSITIONS[1]}\n\nPositive supports the "
                     "same speaker. It is no probability that the speaker is the same: that depends on everything else "
