@@ -1,7 +1,8 @@
 """A small speaker encoder: log-mel frames to one 192-d embedding, with a weight per frame in its pooling.
 
-    wav (B, N) -> fbank (B, T, 80) -> 2-D convolutions -> residual dilated convolutions -> values (B, T, C), logits (B, T, 1)
-               -> attentive statistics pooling, each frame weighted from outside -> embedding (B, 192), of length 1
+    wav (B, N) -> fbank (B, T, 80) -> 2-D convolutions -> dilated residual convolutions
+               -> values (B, T, C), logits (B, T, 1) -> attentive statistics pooling, frames weighted from outside
+               -> embedding (B, 192), of length 1
 
 Everything before the pooling is local in time (but for the level that is taken off) and never sees the weights, so a
 threshold on frames can be moved without running the network again: :meth:`SpeakerEncoder.frames` once, then
@@ -91,12 +92,13 @@ class SpeakerConfig:
 
 
 class Front(nn.Module):
-    """Two-dimensional convolutions over (band, time), both halved and bands quartered: (B, 80, T) -> (B, C, ceil(T / 2))."""
+    """Two-dimensional convolutions over (band, time), bands quartered, time halved: (B, 80, T) -> (B, C, ceil(T / 2))."""
 
     def __init__(self, planes: int, channels: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Conv2d(1, planes, 3, (2, 2), 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(planes, planes, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(planes, planes, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(planes),
+                                    nn.ReLU())
         self.third = nn.Sequential(nn.Conv2d(planes, planes, 3, 1, 1, bias=False), nn.BatchNorm2d(planes))
         self.out = nn.Sequential(nn.Conv1d(planes * N_MELS // 4, channels, 1), nn.ReLU(), nn.BatchNorm1d(channels))
 
@@ -143,7 +145,7 @@ class SpeakerEncoder(nn.Module):
             return cls(SpeakerConfig(2, 8, (1, 2), 16, 4)).eval()
 
     def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """features (B, T, 80) -> values (B, T, C) and the logits of their attention (B, T, 1); 20 ms apart, each twice."""
+        """features (B, T, 80) -> values (B, T, C) and the logits of attention (B, T, 1); 20 ms apart, each twice."""
         x = self.front(centre(features).transpose(1, 2))  # (B, C, T / 2)
         heard = []
         for block in self.blocks:
@@ -186,7 +188,7 @@ def save_speaker(encoder: SpeakerEncoder, folder: str | Path) -> None:
 
 
 def load_speaker(folder: str | Path) -> SpeakerEncoder:
-    """The encoder of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError where there is none."""
+    """The encoder of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError without one."""
     def build(config: dict) -> SpeakerEncoder:
         return SpeakerEncoder(SpeakerConfig(**{**config, "dilations": tuple(config["dilations"])}))
 

@@ -5,7 +5,7 @@
         -> Transformer encoder -> gamma = sigmoid(.), beta: (B, T) each, every value held for two frames
     x_vad = gamma x + beta -> the frozen speaker encoder
 
-The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence, so gamma = 0 silences a frame.
+The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence: gamma = 0 silences a frame.
 gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. The
 transform of the enrolment embedding is the identity (the figure draws it as not trainable), scaled to unit variance.
 The header has the shape of the speaker encoder's first layers and may start from them. Any length from 1 s works; a
@@ -111,21 +111,29 @@ class Svvad(nn.Module):
         self.front.load_state_dict(encoder.front.state_dict())
         self.block.load_state_dict(encoder.blocks[0].state_dict())
 
-    def forward(self, enrolment: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """enrolment (B, 192), features (B, T, 80) -> gamma (B, T) in 0..1 and beta (B, T)."""
+    def states(self, features: torch.Tensor) -> torch.Tensor:
+        """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D)."""
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
         x = self.block(self.front(centre(features).transpose(1, 2))).transpose(1, 2)  # (B, T', C)
         x = self.enter(x)  # (B, T', D)
         for block in self.conformers:
             x = block(x)
-        tiled = (enrolment * WIDTH**0.5).unsqueeze(1).expand(-1, x.shape[1], -1)  # (B, T', 192)
-        x = self.join(torch.cat([x, tiled.to(x.dtype)], 2))  # (B, T', J)
+        return x
+
+    def decide(self, enrolment: torch.Tensor, states: torch.Tensor, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """enrolment (B, 192), states (B, T', D) -> gamma and beta, both (B, n_frames)."""
+        tiled = (enrolment * WIDTH**0.5).unsqueeze(1).expand(-1, states.shape[1], -1)  # (B, T', 192)
+        x = self.join(torch.cat([states, tiled.to(states.dtype)], 2))  # (B, T', J)
         for layer in self.transformers:
             x = layer(x)
         both = torch.cat([self.gamma(x), self.beta(x)], 2).float()  # (B, T', 2)
-        both = both.repeat_interleave(2, 1)[:, : features.shape[1]]  # (B, T, 2)
+        both = both.repeat_interleave(2, 1)[:, :n_frames]  # (B, T, 2)
         return both[..., 0].sigmoid(), both[..., 1]
+
+    def forward(self, enrolment: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """enrolment (B, 192), features (B, T, 80) -> gamma (B, T) in 0..1 and beta (B, T)."""
+        return self.decide(enrolment, self.states(features), features.shape[1])
 
 
 def save_svvad(model: Svvad, folder: str | Path) -> None:
@@ -136,6 +144,6 @@ def save_svvad(model: Svvad, folder: str | Path) -> None:
 
 
 def load_svvad(folder: str | Path) -> Svvad:
-    """The detector of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError where there is none."""
+    """The detector of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError without one."""
     path = Path(folder) / MODEL_FILE
     return load_network(path, "svvad", "an SVVAD's file", lambda c: Svvad(SvvadConfig(**c))).requires_grad_(False)

@@ -1,0 +1,178 @@
+"""Train the small speaker encoder on what its teacher says of the training voices.
+
+Every crop, at any speed and however degraded, should lie where the teacher puts the whole clean clip: cosine loss, the
+same cosines between crops as between the teacher's embeddings (relational loss), and, where it is known who speaks, an
+AAM-softmax whose class centres are the teacher's own centroids (nothing to learn beyond the encoder). Files and figures
+are elsewhere.
+
+References
+----------
+Park et al. 2019, "Relational knowledge distillation", arXiv 1904.05068. Deng et al. 2019, "ArcFace", arXiv 1801.07698.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from core.training import speaker_sounds
+from core.training.speaker_data import SAMPLE_RATE, Voice, n_views, samples
+from core.training.speaker_teacher import at_speed, speeds_of
+from models.speaker import SpeakerConfig, SpeakerEncoder, fbank
+
+SAVE_EVERY = 200
+
+
+@dataclass(frozen=True)
+class SpeakerRecipe:
+    """How the shipped encoder was trained."""
+
+    steps: int = 1_600
+    seconds_per_batch: float = 96.0  # of sound, shared out among crops of one length
+    crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
+    rate: float = 2e-3  # the highest
+    decay: float = 0.02
+    relational: float = 20.0  # weight of the relational loss
+    named: float = 0.05  # weight of the AAM-softmax
+    margin: float = 0.2  # radians
+    scale: float = 24.0
+    degraded_view: float = 0.25  # share of crops taken from a view that the corpus keeps degraded
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Crops:
+    """One batch: sound (B, N), the teacher's embedding (B, 192), the class or -1 (B,)."""
+
+    wav: torch.Tensor
+    target: torch.Tensor
+    named: torch.Tensor
+
+
+def centroids(voices: Sequence[Voice], embeddings: np.ndarray) -> tuple[torch.Tensor, dict[str, int]]:
+    """Mean teacher embedding of every named real speaker, of length 1 (C, 192), and the speakers' numbers."""
+    rows: dict[str, list[int]] = {}
+    for i, voice in enumerate(voices):
+        if voice.speaker and voice.label == "bonafide":
+            rows.setdefault(voice.speaker, []).append(i)
+    means = np.stack([embeddings[r, 0].mean(0) for r in rows.values()])
+    return F.normalize(torch.from_numpy(means), dim=1), {name: i for i, name in enumerate(rows)}
+
+
+class CropStream(torch.utils.data.IterableDataset):
+    """An endless, seeded stream of :class:`Crops`. A source counts by the square root of its length."""
+
+    def __init__(self, voices: Sequence[Voice], embeddings: np.ndarray, numbers: dict[str, int],
+                 recipe: SpeakerRecipe) -> None:
+        self.voices, self.embeddings, self.numbers, self.recipe = voices, embeddings, numbers, recipe
+        seconds = np.array([v.seconds for v in voices])
+        source = np.unique([f"{v.source} {v.label}" for v in voices], return_inverse=True)[1]
+        totals = np.bincount(source, seconds)
+        self.chance = seconds / np.sqrt(totals[source])
+        self.chance /= self.chance.sum()
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.recipe.seed, worker.id if worker else 0])
+        while True:
+            yield self.batch(rng)
+
+    def batch(self, rng: np.random.Generator) -> Crops:
+        """One batch of crops of one length."""
+        length = float(rng.choice(self.recipe.crops_s))
+        rows = rng.choice(len(self.voices), int(self.recipe.seconds_per_batch / length), p=self.chance)
+        versions = rng.integers(0, self.embeddings.shape[1], len(rows))
+        wav = np.stack([self.crop(i, k, int(length * SAMPLE_RATE), rng) for i, k in zip(rows, versions, strict=True)])
+        named = [self.numbers.get(self.voices[i].speaker, -1) if k == 0 and self.voices[i].label == "bonafide" else -1
+                 for i, k in zip(rows, versions, strict=True)]
+        return Crops(torch.from_numpy(wav), torch.from_numpy(self.embeddings[rows, versions]), torch.tensor(named))
+
+    def crop(self, i: int, version: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n samples of voice i at its ``version``-th speed, degraded."""
+        voice = self.voices[i]
+        view = int(rng.integers(n_views(voice))) if rng.random() < self.recipe.degraded_view else 0
+        speed = speeds_of(voice)[version]
+        x = samples(voice, view)
+        wanted = int(n * speed) + 16
+        start = int(rng.integers(max(1, len(x) - wanted + 1)))
+        x = at_speed(x[start : start + wanted], speed)
+        return speaker_sounds.disturb(np.resize(x, n), rng, lambda: samples(self.voices[rng.integers(len(self.voices))]))
+
+
+def relational_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of the two sets' cosines between different rows; both (B, 192) of length 1."""
+    difference = student @ student.T - teacher @ teacher.T
+    n = len(student)
+    return (difference.square().sum() - difference.diagonal().square().sum()) / (n * (n - 1))
+
+
+def margin_loss(student: torch.Tensor, centres: torch.Tensor, named: torch.Tensor, margin: float,
+                scale: float) -> torch.Tensor:
+    """AAM-softmax against fixed centres (C, 192) over the rows whose class is known; 0 where there are none."""
+    known = named >= 0
+    if not known.any():
+        return student.sum() * 0.0
+    cosine = (student[known] @ centres.T).clamp(-0.999, 0.999)  # (K, C)
+    target = F.one_hot(named[known], len(centres)).bool()
+    return F.cross_entropy(scale * torch.where(target, (cosine.acos() + margin).cos(), cosine), named[known])
+
+
+def train(voices: Sequence[Voice], embeddings: np.ndarray, work: Path, recipe: SpeakerRecipe, *,
+          workers: int = 1, say: Callable[[str], None] = print) -> SpeakerEncoder:
+    """Train, going on from ``work/checkpoint.pt`` where one is; the log is ``work/train.csv``."""
+    torch.manual_seed(recipe.seed)
+    centres, numbers = centroids(voices, embeddings)
+    encoder = SpeakerEncoder(SpeakerConfig()).train()
+    optimiser = torch.optim.AdamW(encoder.parameters(), recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.15)
+    done = _resume(work / "checkpoint.pt", encoder, optimiser, schedule)
+    stream = CropStream(voices, embeddings, numbers, recipe)
+    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
+    rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
+    log = (work / "train.csv").open("a", newline="")
+    for step in range(done + 1, recipe.steps + 1):
+        losses = _step(encoder, next(loader), centres, recipe, rng)
+        optimiser.zero_grad(set_to_none=True)
+        losses[0].backward()
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 20 == 0:
+            numbers_now = [round(float(x), 5) for x in losses]
+            csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])
+            log.flush()
+            say(f"step {step}: loss, cosine, relational, named = {numbers_now}")
+        if step % SAVE_EVERY == 0 or step == recipe.steps:
+            torch.save({"step": step, "encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict()}, work / "checkpoint.pt")
+    return encoder.eval()
+
+
+def _step(encoder: SpeakerEncoder, crops: Crops, centres: torch.Tensor, recipe: SpeakerRecipe,
+          rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    with torch.no_grad():
+        features = speaker_sounds.mute_stretches(fbank(crops.wav), rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        student = encoder(features)
+    student = F.normalize(student.float(), dim=1)
+    cosine = (1 - (student * crops.target).sum(1)).mean()
+    relational = relational_loss(student, crops.target)
+    named = margin_loss(student, centres, crops.named, recipe.margin, recipe.scale)
+    return cosine + recipe.relational * relational + recipe.named * named, cosine, relational, named
+
+
+def _resume(path: Path, encoder: SpeakerEncoder, optimiser: torch.optim.Optimizer, schedule) -> int:
+    if not path.is_file():
+        return 0
+    kept = torch.load(path, weights_only=True)
+    encoder.load_state_dict(kept["encoder"])
+    optimiser.load_state_dict(kept["optimiser"])
+    schedule.load_state_dict(kept["schedule"])
+    return int(kept["step"])

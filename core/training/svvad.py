@@ -1,0 +1,157 @@
+"""Train SVVAD without frame labels: triplet-like losses on what a frozen speaker encoder makes of the gated features.
+
+With e the encoder's embedding, c the cosine, a1 the enrolment, a2 another clean part of the same speaker, B an
+interferer, n somebody absent and [.]+ the part above zero:
+
+    keep     [m + c(e(x_vad|a1), B) - c(e(x_vad|a1), a2)]+          keep the target, push the interferer
+    beat     [m + c(e(x), a2) - c(e(x_vad|a1), a2)]+                gating must beat no gating
+    reject   [m + c(e((1 - gamma) x), a2) - c(e(gamma x), a2)]+     what is rejected must be less like the target
+    absent   [c(e(x_vad|n), n) - c(e(x), n)]+                       somebody absent must not be made up
+    rest     l1 TV(gamma) + l2 beta^2 + l3 [rho - mean gamma]+
+
+Who speaks when is in the batch for evaluation; nothing here reads it.
+
+Reference: Kang et al. 2023, arXiv 2305.19581. The losses are ours; the paper's text leaves them open.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.training.speaker_data import Voice
+from core.training.svvad_mix import MixBatch, MixStream
+from models.speaker import SpeakerEncoder, fbank
+from models.svvad import Svvad, film
+
+SAVE_EVERY = 100
+LEAST_S = 2.6  # of a voice that is mixed
+
+
+@dataclass(frozen=True)
+class SvvadRecipe:
+    """How the shipped network was trained. A loss with weight 0 is left out."""
+
+    steps: int = 900
+    batch: int = 16
+    seconds: float = 4.0
+    rate: float = 1e-3
+    header_rate: float = 0.1  # of that, for the layers that start as the encoder's
+    decay: float = 0.01
+    margin: float = 0.5
+    keep: float = 1.0
+    beat: float = 1.0
+    reject: float = 0.5
+    absent: float = 0.5
+    variation: float = 1e-2
+    shift: float = 1e-2
+    silence: float = 1.0
+    least: float = 0.05  # mean gamma
+    absent_share: float = 0.1  # of the mixtures
+    seed: int = 0
+
+
+def triplet(positive: torch.Tensor, negative: torch.Tensor, margin: float) -> torch.Tensor:
+    """[margin + negative - positive]+ of cosines, (B,)."""
+    return (margin + negative - positive).clamp_min(0)
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Of rows of length 1: (B, 192), (B, 192) -> (B,)."""
+    return (a * b).sum(1)
+
+
+def total_variation(gamma: torch.Tensor) -> torch.Tensor:
+    """Mean absolute step of gamma from frame to frame: (B, T) -> scalar; 0 for a constant."""
+    return (gamma[:, 1:] - gamma[:, :-1]).abs().mean()
+
+
+def _mean_over(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return (values * rows).sum() / rows.sum().clamp_min(1)
+
+
+def losses(model: Svvad, encoder: SpeakerEncoder, batch: MixBatch, recipe: SvvadRecipe,
+           rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    """The weighted losses of one batch by name. ``reject`` and ``absent`` take turns, each at twice its weight."""
+    with torch.no_grad():
+        x = fbank(batch.wav)
+        raw = encoder(x)
+    states = model.states(x)
+    gamma, beta = model.decide(batch.enrolment, states, x.shape[1])
+    present, found = batch.present.float(), {}
+    gated = encoder(film(x, gamma, beta)) if recipe.keep or recipe.beat else None
+    if recipe.keep:
+        kept = triplet(cosine(gated, batch.target), cosine(gated, batch.other), recipe.margin)
+        found["keep"] = recipe.keep * _mean_over(kept, present * batch.mixed)
+    if recipe.beat:
+        better = triplet(cosine(gated, batch.target), cosine(raw, batch.target), recipe.margin)
+        found["beat"] = recipe.beat * _mean_over(better, present)
+    turn = rng.random() < 0.5
+    if recipe.reject and (turn or not recipe.absent):
+        kept, left = encoder(gamma.unsqueeze(2) * x), encoder((1 - gamma).unsqueeze(2) * x)
+        worse = triplet(cosine(kept, batch.target), cosine(left, batch.target), recipe.margin)
+        found["reject"] = (2 if recipe.absent else 1) * recipe.reject * _mean_over(worse, present * batch.mixed)
+    elif recipe.absent and not (turn and recipe.reject):
+        nobody = batch.enrolment.roll(1, 0)
+        g, b = model.decide(nobody, states, x.shape[1])
+        made_up = triplet(cosine(raw, nobody), cosine(encoder(film(x, g, b)), nobody), 0.0)
+        found["absent"] = (2 if recipe.reject else 1) * recipe.absent * made_up.mean()
+    found["rest"] = (recipe.variation * total_variation(gamma) + recipe.shift * beta.square().mean()
+                     + recipe.silence * (recipe.least - gamma.mean(1)).clamp_min(0).mean())
+    return found
+
+
+def usable(voices: Sequence[Voice]) -> list[int]:
+    """Rows of the training voices that are long enough to be halved."""
+    return [i for i, v in enumerate(voices) if v.seconds >= LEAST_S]
+
+
+def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, work: Path, recipe: SvvadRecipe, *,
+          workers: int = 1, say: Callable[[str], None] = print) -> Svvad:
+    """Train through the frozen encoder, going on from ``work/checkpoint.pt``; the log is ``work/train.csv``.
+
+    voices, halves : those of :func:`usable`, and ``svvad_mix.halves_of`` them by the same encoder
+    """
+    torch.manual_seed(recipe.seed)
+    work.mkdir(parents=True, exist_ok=True)
+    encoder.eval().requires_grad_(False)
+    model = Svvad().train()
+    model.start_from(encoder)
+    header = [*model.front.parameters(), *model.block.parameters()]
+    own = [p for p in model.parameters() if not any(p is h for h in header)]
+    optimiser = torch.optim.AdamW([{"params": own}, {"params": header}], recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [recipe.rate, recipe.rate * recipe.header_rate], recipe.steps,
+                                                   pct_start=0.1)
+    done = 0
+    if (work / "checkpoint.pt").is_file():
+        kept = torch.load(work / "checkpoint.pt", weights_only=True)
+        done = int(kept["step"])
+        for part, name in ((model, "model"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(kept[name])
+    stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed + done)
+    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
+    rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
+    with (work / "train.csv").open("a", newline="") as log:
+        for step in range(done + 1, recipe.steps + 1):
+            with torch.autocast("cpu", torch.bfloat16):
+                found = losses(model, encoder, next(loader), recipe, rng)
+            optimiser.zero_grad(set_to_none=True)
+            sum(found.values()).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            if step % 10 == 0:
+                told = {name: round(value.item(), 4) for name, value in found.items()}
+                csv.writer(log).writerow([step, told, round(time.process_time() - began, 1)])
+                log.flush()
+                say(f"step {step}: {told}")
+            if step % SAVE_EVERY == 0 or step == recipe.steps:
+                torch.save({"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+                            "schedule": schedule.state_dict()}, work / "checkpoint.pt")
+    return model.eval()
