@@ -118,8 +118,8 @@ def text_lines(file: str, v: Verification, given: Verdict, stretches: int, alone
     if llr is not None and not given.abstained:
         bound = " (at the bound of what the calibration data support)" if llr.bounded else ""
         flips = ", ".join(f"{t:.2f}" for t in given.flips) or "none"
-        lines.append(f"  log10 LR = {llr.value:+.2f}{bound} [{llr.low:+.2f}, {llr.high:+.2f}], same over different speaker; "
-                     f"thresholds at which it changes sign: {flips}")
+        lines.append(f"  log10 LR = {llr.value:+.2f}{bound} [{llr.low:+.2f}, {llr.high:+.2f}], same over different "
+                     f"speaker; thresholds at which it changes sign: {flips}")
     lines.append(f"  cosine: {_cosine(given.kept)} kept ({given.kept.seconds:.1f} s in {stretches} stretches at "
                  f"{given.threshold:.2f}), {_cosine(given.rejected)} rejected ({given.rejected.seconds:.1f} s), "
                  f"{_cosine(given.gated)} soft gate, {_cosine(given.raw)} as recorded")

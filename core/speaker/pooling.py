@@ -19,7 +19,7 @@ EPSILON = 1e-6  # least variance, as in the encoder
 
 def level_of(gamma: np.ndarray) -> np.ndarray:
     """The level of gate values in 0..1, any shape, int64. At a threshold of k / 100 the levels from k on are kept."""
-    return np.clip(np.floor(np.asarray(gamma, np.float64) * (LEVELS - 1) + 1e-6), 0, LEVELS - 1).astype(np.int64)
+    return np.clip(np.floor(np.asarray(gamma, np.float64) * (LEVELS - 1) + 1e-5), 0, LEVELS - 1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -212,9 +213,10 @@ def export(found: Desk, v: Verification, networks: Any, at: float) -> None:
     rest = json.dumps(report.to_dict(v, networks, at, curves=False), indent=1, ensure_ascii=False, allow_nan=False)
     st.download_button("Download the verification (JSON)", f'{rest[:-2]},\n "tracks": {tracks}\n}}'.encode(),
                        file_name=f"{v.sha256[:12]}.speaker.json", mime="application/json", on_click="ignore")
-    names = " ".join(json.dumps(r.name, ensure_ascii=False) for r in v.enrolment.references)
-    st.caption(f"The same from a terminal: `python -m core verify {json.dumps(found.recording.name, ensure_ascii=False)} --enrol {names} "
-               f"--threshold {at:.2f}`, for whole references.")
+    st.caption("The same from a terminal, for whole references:")
+    files = " ".join(shlex.quote(r.name) for r in v.enrolment.references)
+    st.code(f"python -m core verify {shlex.quote(found.recording.name)} --enrol {files} --threshold {at:.2f}",
+            language="bash")
     with st.expander("What the likelihood ratio compares"):
         st.markdown(f"**Numerator:** {PROPOSITIONS[0]}\n\n**Denominator:** {PROPOSITIONS[1]}\n\nPositive supports the "
                     "same speaker. It is no probability that the speaker is the same: that depends on everything else "
