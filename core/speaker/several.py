@@ -94,8 +94,9 @@ def _own_seconds(frames: np.ndarray) -> np.ndarray:
 
 
 def greatest_join(tree: np.ndarray, seconds: np.ndarray) -> float | None:
-    """The greatest height at which two groups of at least LEAST_S join. tree : scipy's linkage; seconds : [shape=(S,)].
-    None where no two groups are that large.
+    """The greatest height at which two groups of at least LEAST_S join, 0 where everything joins piece by piece.
+
+    tree : scipy's linkage; seconds : [shape=(S,)]. None where there is too little for two such groups.
     """
     held, heights = list(seconds), []
     for left, right, height, _ in tree:
@@ -103,7 +104,7 @@ def greatest_join(tree: np.ndarray, seconds: np.ndarray) -> float | None:
         held.append(a + b)
         if min(a, b) >= LEAST_S:
             heights.append(float(height))
-    return max(heights) if heights else None
+    return max(heights, default=0.0) if sum(seconds) >= 2 * LEAST_S else None
 
 
 def voices(found: Speakers) -> tuple[Segment, ...]:
