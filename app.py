@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("pages/neighbours.py", title="Neighbours", url_path="known-company"),
         st.Page("pages/map.py", title="Map", url_path="library-map"),
         st.Page("pages/attribution.py", title="Attribution", url_path="attribution"),
+        st.Page("pages/complementarity.py", title="Complementarity", url_path="complementarity"),
         st.Page("pages/speaker.py", title="Speaker", url_path="whose-voice"),
         st.Page("pages/model_card.py", title="Model card", url_path="model-card"),
     ]

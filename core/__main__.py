@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from core.commands import bench, calibrate, examine, library, score, speaker
 from core.errors import EarwitnessError
+from core.training import acorl_cli, rad_cli
 from core.training import cli as training
-from core.training import rad_cli
 from core.version import VERSION
 
 OK, FAILED, ABSTAINED, INTERRUPTED = 0, 2, 3, 130
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_parser(commands)
     training.add_parsers(commands)
     rad_cli.add_parser(commands)
+    acorl_cli.add_parser(commands)
     return root
 
 

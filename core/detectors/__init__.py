@@ -25,6 +25,7 @@ FAMILIES = (
     "core.detectors.finfoed",  # shipped and trained here
     "core.detectors.panel",  # what decides in the default finding, to be explained
     "core.detectors.rad",  # retrieval, with a reference library
+    "core.detectors.acorl",  # complementary members, their alliance and fusion
     "core.detectors.aasist",  # a weights file of AASIST or AASIST-L
     "core.detectors.external",  # a folder of an audio classifier of transformers
 )

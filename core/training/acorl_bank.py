@@ -29,7 +29,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """R windows. clip : (R,) names; samples : (R,) lengths; tracks : (R, 80, FRAMES) float16, repeated where shorter."""
+    """R windows. clip : (R,) names; samples : (R,) lengths; tracks : (R, TRACKS, FRAMES) float16, short ones
+    repeated."""
 
     clip: np.ndarray
     samples: np.ndarray
@@ -59,7 +60,7 @@ def load_windows(work: Path, clips: Sequence[Clip], say: Say = lambda text: None
         names, lengths, rows = [], [], []
         for done, clip in enumerate(originals, 1):
             for wav in cut(work, clip):
-                tracks = views.local_tracks(views.frame_tracks(views.prepare(wav))[0])[0].numpy()  # (80, T)
+                tracks = views.local_tracks(views.frame_tracks(views.prepare(wav))[0])[0].numpy()  # (TRACKS, T)
                 rows.append(np.take(tracks, np.arange(FRAMES) % tracks.shape[1], axis=1).astype(np.float16))
                 names.append(clip.clip)
                 lengths.append(wav.shape[1])

@@ -1,7 +1,7 @@
 """ACoRL fold by fold: members, plain networks and alliances, each trained once per seed and fold and kept on disk.
 
 A run is (variant, seed, fold); its result is the representation and the score of every window, whether or not the window
-was trained on. A run that is there is never repeated. Fold ``ALL`` trains on everything, for the weights that are shipped.
+was trained on. A run that is there is never repeated. Fold ``ALL`` trains on everything, for what is shipped.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class Material:
     clips: list[Clip]
     shipped: FInfoED
     windows: Windows
+    x: torch.Tensor  # (R, 79, 400) float16
+    y: torch.Tensor  # (R,) 1 for bona fide
     say: Say
 
     @classmethod
     def load(cls, work: Path, clips: Sequence[Clip], shipped: FInfoED, say: Say) -> Material:
         originals = [c for c in clips if not c.copier]
-        material = cls(work, originals, shipped, load_windows(work, clips, say), say)
-        material.x = torch.from_numpy(np.array(material.windows.tracks))  # (R, 79, 400) float16
-        label = {c.clip: float(c.bonafide) for c in originals}
-        material.y = torch.tensor([label[c] for c in material.windows.clip])
-        return material
+        windows, label = load_windows(work, clips, say), {c.clip: float(c.bonafide) for c in originals}
+        return cls(work, originals, shipped, windows, torch.from_numpy(np.array(windows.tracks)),
+                   torch.tensor([label[c] for c in windows.clip]), say)
 
     def training(self, fold: int) -> tuple[np.ndarray, torch.Tensor]:
         """Rows that a fold trains on and how often each is drawn: balanced as the panel's fit, a clip by its length."""
@@ -69,7 +69,7 @@ class Material:
         return split(self.clips, FOLDS[fold])[1]
 
     def finfoed(self, fold: int) -> Output:
-        """f-InfoED trained without the fold (the shipped one for ``ALL``); its vectors standardised on the training rows."""
+        """f-InfoED trained without the fold (the shipped one for ``ALL``); vectors standardised on the training rows."""
         if fold == ALL:
             network, name = self.shipped, "finfoed-shipped"
         else:
@@ -96,7 +96,8 @@ class Material:
         first, count = VIEWS[name if name in MEMBERS else "alliance"]
         options = AcorlOptions(eta=ETAS.get(name, 0.0), seed=seed)
         known = [torch.from_numpy(self.run(m, 0, fold).vectors[rows]) for m in FROZEN] if options.eta > 0 else []
-        return train_alliance(self.x[rows], self.y[rows], AllianceConfig(rows=count, first=first), known, options, weights)
+        config = AllianceConfig(rows=count, first=first)
+        return train_alliance(self.x[rows], self.y[rows], config, known, options, weights)
 
     def held_out(self, name: str, seed: int) -> dict[str, float]:
         """Score per clip, each by the network that never heard its source: windows by length."""

@@ -94,7 +94,8 @@ def test_training_leaves_the_random_state_alone_and_repeats_itself():
     torch.manual_seed(0)
     state = torch.get_rng_state()
     x, y = planted(64, 1)
-    a, b = (train_alliance(x, y, SMALL, (torch.ones(64, 3),), replace(BRIEF, eta=1.0, steps=3, crop=12)) for _ in range(2))
+    options = replace(BRIEF, eta=1.0, steps=3, crop=12)
+    a, b = (train_alliance(x, y, SMALL, (torch.ones(64, 3),), options) for _ in range(2))
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
