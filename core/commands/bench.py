@@ -95,9 +95,11 @@ def measure(options: argparse.Namespace, detector: Detector) -> Iterator[Line]:
     yield from folder_lines(options, detector)
     from core.commands.bench_attribution import attribution_lines
     from core.commands.bench_library import library_lines
+    from core.commands.bench_speaker import speaker_lines
 
     yield from attribution_lines(options, detector)
     yield from library_lines(options, detector)
+    yield from speaker_lines(options)
     yield from long_lines(options)
     if not options.no_app:
         from core.commands.bench_app import app_lines
