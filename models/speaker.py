@@ -1,18 +1,19 @@
 """A small speaker encoder: log-mel frames to one 192-d embedding, with a weight per frame in its pooling.
 
-    wav (B, N) -> fbank (B, T, 80) -> 2-D convolutions -> dilated residual convolutions
+    wav (B, N) -> fbank (B, T, 80) -> 2-D front end, dense block with context masks -> dilated residual convolutions
                -> values (B, T, C), logits (B, T, 1) -> attentive statistics pooling, frames weighted from outside
                -> embedding (B, 192), of length 1
 
-Everything before the pooling is local in time (but for the level that is taken off) and never sees the weights, so a
-threshold on frames can be moved without running the network again: :meth:`SpeakerEncoder.frames` once, then
-:func:`statistics` and :meth:`SpeakerEncoder.from_statistics` as often as wanted. Files through :func:`save_speaker` and
-:func:`load_speaker`; training is in ``core.training.speaker``, what a cosine means is in the folder's calibration.
+Nothing before the pooling sees the weights, so a threshold on frames can be moved without running the network again:
+:meth:`SpeakerEncoder.frames` once, then :func:`statistics` and :meth:`SpeakerEncoder.from_statistics` as often as wanted.
+The first layers have CAM++'s shape and start from its weights; their masks hear the mean over the whole input, so a
+recording heard in windows gives slightly other values. Files through :func:`save_speaker` and :func:`load_speaker`;
+training is in ``core.training.speaker``, what a cosine means is in the folder's calibration.
 
 References
 ----------
 Desplanques et al. 2020, "ECAPA-TDNN", arXiv 2005.07143 (multi-layer aggregation, attentive statistics).
-Wang et al. 2023, "CAM++", arXiv 2303.00332 (2-D front end before a TDNN). Okabe et al. 2018, arXiv 1803.10963 (pooling).
+Wang et al. 2023, "CAM++", arXiv 2303.00332 (front end and dense block). Okabe et al. 2018, arXiv 1803.10963 (pooling).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch.nn import functional as F
 
 from models.files import load_network
 from models.frontend import HOP, N_MELS, SAMPLE_RATE, triangular_filters
+from models.speaker_campplus import GROWTH, CamPlusPlus, DenseBlock, FrontEnd, first_unit, transition
 
 HOP_S = HOP / SAMPLE_RATE
 START_S = 0.0  # centre of frame 0
@@ -84,28 +86,31 @@ def centre(features: torch.Tensor) -> torch.Tensor:
 class SpeakerConfig:
     """Sizes. The defaults are those of the shipped network."""
 
-    planes: int = 24  # channels of the 2-D front end
-    channels: int = 256  # of the dilated convolutions
-    dilations: tuple[int, ...] = (1, 2, 3, 4, 5)  # one residual block each
+    layers: int = 12  # of the dense block, as in CAM++
+    dilations: tuple[int, ...] = (1, 2, 3)  # one residual block each
     values: int = 512  # what is pooled
     attention: int = 64  # hidden width of the frame's logit
 
 
-class Front(nn.Module):
-    """Two-dimensional convolutions over (band, time), bands quartered, time halved: (B, 80, T) -> (B, C, ceil(T / 2))."""
+class Trunk(nn.Module):
+    """CAM++'s first layers, hearing every 20 ms instead of every 10: (B, T, 80) -> (B, C, ceil(T / 2))."""
 
-    def __init__(self, planes: int, channels: int) -> None:
+    def __init__(self, layers: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(1, planes, 3, (2, 2), 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(planes, planes, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(planes),
-                                    nn.ReLU())
-        self.third = nn.Sequential(nn.Conv2d(planes, planes, 3, 1, 1, bias=False), nn.BatchNorm2d(planes))
-        self.out = nn.Sequential(nn.Conv1d(planes * N_MELS // 4, channels, 1), nn.ReLU(), nn.BatchNorm1d(channels))
+        self.head, self.tdnn = FrontEnd(step=2), first_unit(1)
+        channels = 128 + layers * GROWTH
+        self.block1, self.transit1 = DenseBlock(128, layers, 1), transition(channels)
+        self.width = channels // 2
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.second(self.first(x.unsqueeze(1)))  # (B, P, 20, T / 2)
-        x = F.relu(x + self.third(x))
-        return self.out(x.flatten(1, 2))  # (B, C, T / 2)
+    def start_from(self, teacher: CamPlusPlus) -> None:
+        """Take over the teacher's first layers; a kernel made for every 10 ms then hears every 20."""
+        self.head.load_state_dict(teacher.head.state_dict())
+        for name in ("tdnn", "block1", "transit1"):
+            getattr(self, name).load_state_dict(getattr(teacher.xvector, name).state_dict())
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        x = self.tdnn(self.head(centre(features).transpose(1, 2)))  # (B, 128, T / 2)
+        return self.transit1(self.block1(x))
 
 
 class Block(nn.Module):
@@ -129,9 +134,10 @@ class SpeakerEncoder(nn.Module):
     def __init__(self, config: SpeakerConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SpeakerConfig()
-        self.front = Front(config.planes, config.channels)
-        self.blocks = nn.ModuleList(Block(config.channels, d) for d in config.dilations)
-        self.gather = nn.Sequential(nn.Conv1d(config.channels * len(config.dilations), config.values, 1), nn.ReLU())
+        self.trunk = Trunk(config.layers)
+        channels = self.trunk.width
+        self.blocks = nn.ModuleList(Block(channels, d) for d in config.dilations)
+        self.gather = nn.Sequential(nn.Conv1d(channels * (1 + len(config.dilations)), config.values, 1), nn.ReLU())
         self.attention = nn.Sequential(nn.Conv1d(config.values, config.attention, 1), nn.Tanh(),
                                        nn.Conv1d(config.attention, 1, 1))
         self.norm = nn.BatchNorm1d(2 * config.values)
@@ -142,12 +148,12 @@ class SpeakerEncoder(nn.Module):
         """A random debug instance for tests: never shipped, never shown as an encoder."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SpeakerConfig(2, 8, (1, 2), 16, 4)).eval()
+            return cls(SpeakerConfig(1, (1,), 16, 4)).eval()
 
     def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """features (B, T, 80) -> values (B, T, C) and the logits of attention (B, T, 1); 20 ms apart, each twice."""
-        x = self.front(centre(features).transpose(1, 2))  # (B, C, T / 2)
-        heard = []
+        x = self.trunk(features)  # (B, C, T / 2)
+        heard = [x]
         for block in self.blocks:
             x = block(x)
             heard.append(x)

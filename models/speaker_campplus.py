@@ -44,11 +44,11 @@ class Residual2d(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """(B, 80, T) -> (B, 320, T)."""
+    """(B, 80, T) -> (B, 320, ceil(T / step)): ``step`` is 1 as published."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: int = 1) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(1, PLANES, 3, 1, 1, bias=False), nn.BatchNorm2d(PLANES)
+        self.conv1, self.bn1 = nn.Conv2d(1, PLANES, 3, (1, step), 1, bias=False), nn.BatchNorm2d(PLANES)
         self.layer1 = nn.Sequential(Residual2d(2), Residual2d(1))
         self.layer2 = nn.Sequential(Residual2d(2), Residual2d(1))
         self.conv2, self.bn2 = nn.Conv2d(PLANES, PLANES, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(PLANES)
@@ -125,6 +125,16 @@ class Statistics(nn.Module):
         return torch.cat([x.mean(2), x.std(2)], 1).unsqueeze(2)
 
 
+def first_unit(step: int) -> Unit:
+    """The first convolution over time, (B, 320, T) -> (B, 128, T / step)."""
+    return Unit(nn.Conv1d(PLANES * 10, 128, 5, step, 2, bias=False), _activation(128))
+
+
+def transition(channels: int) -> Unit:
+    """Half as many channels, at the end of a dense block."""
+    return Unit(nn.Conv1d(channels, channels // 2, 1, bias=False), _activation(channels), activate_first=True)
+
+
 class CamPlusPlus(nn.Module):
     """The published network."""
 
@@ -132,18 +142,24 @@ class CamPlusPlus(nn.Module):
         super().__init__()
         self.head = FrontEnd()
         parts: OrderedDict[str, nn.Module] = OrderedDict()
-        parts["tdnn"] = Unit(nn.Conv1d(PLANES * 10, 128, 5, 2, 2, bias=False), _activation(128))
+        parts["tdnn"] = first_unit(2)
         channels = 128
         for i, (n, dilation) in enumerate(STAGES, 1):
             parts[f"block{i}"] = DenseBlock(channels, n, dilation)
             channels += n * GROWTH
-            parts[f"transit{i}"] = Unit(nn.Conv1d(channels, channels // 2, 1, bias=False), _activation(channels),
-                                        activate_first=True)
+            parts[f"transit{i}"] = transition(channels)
             channels //= 2
         parts["out_nonlinear"] = _activation(channels)
         parts["stats"] = Statistics()
         parts["dense"] = Unit(nn.Conv1d(2 * channels, 192, 1, bias=False), _activation(192, affine=False, relu=False))
         self.xvector = nn.Sequential(parts)
+
+    def first_layers(self, centred: torch.Tensor) -> torch.Tensor:
+        """What the first dense block makes of features that are centred already: (B, T, 80) -> (B, 256, T / 2)."""
+        x = self.head(centred.transpose(1, 2))
+        for name in ("tdnn", "block1", "transit1"):
+            x = getattr(self.xvector, name)(x)
+        return x
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """features (B, T, 80) from ``models.speaker.fbank`` -> embedding (B, 192) of length 1."""

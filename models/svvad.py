@@ -8,8 +8,9 @@
 The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence: gamma = 0 silences a frame.
 gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. The
 transform of the enrolment embedding is the identity (the figure draws it as not trainable), scaled to unit variance.
-The header has the shape of the speaker encoder's first layers and may start from them. Any length from 1 s works; a
-long recording is better heard in windows, since attention grows with its square. Training: ``core.training.svvad``.
+The header has the shape of the speaker encoder's first layers and is a copy of them, not trained. Any length from 1 s
+works; a long recording is better heard in windows, since attention grows with its square. Training:
+``core.training.svvad``.
 
 Reference
 ---------
@@ -30,15 +31,14 @@ from torch.nn import functional as F
 
 from models.files import load_network
 from models.frontend import N_MELS
-from models.speaker import MODEL_FILE, WIDTH, Block, Front, SpeakerEncoder, centre
+from models.speaker import MODEL_FILE, WIDTH, SpeakerEncoder, Trunk
 
 
 @dataclass(frozen=True)
 class SvvadConfig:
     """Sizes. The defaults are those of the shipped network."""
 
-    planes: int = 24  # of the header's 2-D convolutions, as the speaker encoder's
-    channels: int = 256  # of the header's dilated convolution, as the speaker encoder's
+    layers: int = 12  # of the header's dense block, as the speaker encoder's
     width: int = 96  # of the Conformer
     conformers: int = 2
     heads: int = 4
@@ -86,9 +86,8 @@ class Svvad(nn.Module):
     def __init__(self, config: SvvadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SvvadConfig()
-        self.front = Front(config.planes, config.channels)
-        self.block = Block(config.channels, 1)
-        self.enter = nn.Linear(config.channels, config.width)
+        self.header = Trunk(config.layers)
+        self.enter = nn.Sequential(nn.LayerNorm(self.header.width), nn.Linear(self.header.width, config.width))
         self.conformers = nn.ModuleList(Conformer(config.width, config.heads, config.kernel)
                                         for _ in range(config.conformers))
         self.join = nn.Linear(config.width + WIDTH, config.joint)
@@ -104,19 +103,17 @@ class Svvad(nn.Module):
         """A random debug instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SvvadConfig(2, 8, 8, 1, 2, 5, 16, 1)).eval()
+            return cls(SvvadConfig(1, 8, 1, 2, 5, 16, 1)).eval()
 
     def start_from(self, encoder: SpeakerEncoder) -> None:
         """Copy the encoder's first layers into the header. Raises RuntimeError where the sizes differ."""
-        self.front.load_state_dict(encoder.front.state_dict())
-        self.block.load_state_dict(encoder.blocks[0].state_dict())
+        self.header.load_state_dict(encoder.trunk.state_dict())
 
     def states(self, features: torch.Tensor) -> torch.Tensor:
         """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D)."""
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
-        x = self.block(self.front(centre(features).transpose(1, 2))).transpose(1, 2)  # (B, T', C)
-        x = self.enter(x)  # (B, T', D)
+        x = self.enter(self.header(features).transpose(1, 2))  # (B, T', D)
         for block in self.conformers:
             x = block(x)
         return x

@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from core.training import speaker_sounds
 from core.training.speaker_data import SAMPLE_RATE, Voice, n_views, samples
 from core.training.speaker_teacher import at_speed, speeds_of
-from models.speaker import SpeakerConfig, SpeakerEncoder, fbank
+from models.speaker import SpeakerConfig, SpeakerEncoder, centre, fbank
+from models.speaker_campplus import CamPlusPlus
 
 SAVE_EVERY = 200
 
@@ -34,10 +35,13 @@ SAVE_EVERY = 200
 class SpeakerRecipe:
     """How the shipped encoder was trained."""
 
-    steps: int = 1_600
-    seconds_per_batch: float = 96.0  # of sound, shared out among crops of one length
+    steps: int = 1_100
+    seconds_per_batch: float = 80.0  # of sound, shared out among crops of one length
     crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
-    rate: float = 2e-3  # the highest
+    rate: float = 1.5e-3  # the highest
+    trunk_rate: float = 0.3  # of that, for the layers that start as the teacher's
+    hint_steps: int = 150  # first of all the trunk learns to say what the teacher's does at twice the frame rate
+    hint: float = 1.0
     decay: float = 0.02
     relational: float = 20.0  # weight of the relational loss
     named: float = 0.05  # weight of the AAM-softmax
@@ -124,48 +128,61 @@ def margin_loss(student: torch.Tensor, centres: torch.Tensor, named: torch.Tenso
     return F.cross_entropy(scale * torch.where(target, (cosine.acos() + margin).cos(), cosine), named[known])
 
 
-def train(voices: Sequence[Voice], embeddings: np.ndarray, work: Path, recipe: SpeakerRecipe, *,
+def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray, work: Path, recipe: SpeakerRecipe, *,
           workers: int = 1, say: Callable[[str], None] = print) -> SpeakerEncoder:
     """Train, going on from ``work/checkpoint.pt`` where one is; the log is ``work/train.csv``."""
     torch.manual_seed(recipe.seed)
     centres, numbers = centroids(voices, embeddings)
     encoder = SpeakerEncoder(SpeakerConfig()).train()
-    optimiser = torch.optim.AdamW(encoder.parameters(), recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.15)
+    encoder.trunk.start_from(teacher)
+    trunk = list(encoder.trunk.parameters())
+    rest = [p for name, p in encoder.named_parameters() if not name.startswith("trunk.")]
+    optimiser = torch.optim.AdamW([{"params": rest}, {"params": trunk}], recipe.rate, weight_decay=recipe.decay)
+    highest = [recipe.rate, recipe.rate * recipe.trunk_rate]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, recipe.steps, pct_start=0.15)
     done = _resume(work / "checkpoint.pt", encoder, optimiser, schedule)
     stream = CropStream(voices, embeddings, numbers, recipe)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
     rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
     log = (work / "train.csv").open("a", newline="")
     for step in range(done + 1, recipe.steps + 1):
-        losses = _step(encoder, next(loader), centres, recipe, rng)
+        losses = _step(encoder, teacher if step <= recipe.hint_steps else None, next(loader), centres, recipe, rng)
         optimiser.zero_grad(set_to_none=True)
         losses[0].backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         if step % 20 == 0:
-            numbers_now = [round(float(x), 5) for x in losses]
+            numbers_now = [round(x.item(), 5) for x in losses]
             csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])
             log.flush()
-            say(f"step {step}: loss, cosine, relational, named = {numbers_now}")
+            say(f"step {step}: loss, cosine, relational, named, hint = {numbers_now}")
         if step % SAVE_EVERY == 0 or step == recipe.steps:
             torch.save({"step": step, "encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(),
                         "schedule": schedule.state_dict()}, work / "checkpoint.pt")
     return encoder.eval()
 
 
-def _step(encoder: SpeakerEncoder, crops: Crops, centres: torch.Tensor, recipe: SpeakerRecipe,
-          rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+def hint_loss(encoder: SpeakerEncoder, teacher: CamPlusPlus, features: torch.Tensor) -> torch.Tensor:
+    """Squared error of the trunk against the teacher's first layers, as a share of the latter's variance."""
+    with torch.no_grad():
+        wanted = teacher.first_layers(centre(features)).float()
+    return F.mse_loss(encoder.trunk(features).float(), wanted) / wanted.var()
+
+
+def _step(encoder: SpeakerEncoder, teacher: CamPlusPlus | None, crops: Crops, centres: torch.Tensor,
+          recipe: SpeakerRecipe, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
     with torch.no_grad():
         features = speaker_sounds.mute_stretches(fbank(crops.wav), rng)
     with torch.autocast("cpu", torch.bfloat16):
         student = encoder(features)
+        hint = hint_loss(encoder, teacher, features) if teacher else torch.zeros(())
     student = F.normalize(student.float(), dim=1)
     cosine = (1 - (student * crops.target).sum(1)).mean()
     relational = relational_loss(student, crops.target)
     named = margin_loss(student, centres, crops.named, recipe.margin, recipe.scale)
-    return cosine + recipe.relational * relational + recipe.named * named, cosine, relational, named
+    total = cosine + recipe.relational * relational + recipe.named * named + recipe.hint * hint
+    return total, cosine, relational, named, hint
 
 
 def _resume(path: Path, encoder: SpeakerEncoder, optimiser: torch.optim.Optimizer, schedule) -> int:

@@ -29,8 +29,8 @@ RECIPE = (
     f"sides of {SIDE_S:g} s (at least {LEAST_S:g} s, short clips of a speaker joined, at most {SIDES} per speaker and "
     f"source); at most {SAME} same-speaker trials per speaker, always of different recordings; {DIFFERENT} different-"
     "speaker trials, both from the same kind of recording; noisy: the test side reverberated (half of them) and with "
-    f"noise, music or other voices at 5 to 15 dB; short: the test side cut to {SHORT_S:g} s; intervals: {DRAWS} bootstrap "
-    "draws of speakers"
+    f"noise, music or other voices at 5 to 15 dB; short: the test side cut to {SHORT_S:g} s; intervals: {DRAWS} draws of "
+    "speakers"
 )
 
 

@@ -42,7 +42,6 @@ class SvvadRecipe:
     batch: int = 16
     seconds: float = 4.0
     rate: float = 1e-3
-    header_rate: float = 0.1  # of that, for the layers that start as the encoder's
     decay: float = 0.01
     margin: float = 0.5
     keep: float = 1.0
@@ -121,13 +120,12 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     torch.manual_seed(recipe.seed)
     work.mkdir(parents=True, exist_ok=True)
     encoder.eval().requires_grad_(False)
-    model = Svvad().train()
+    model = Svvad()
     model.start_from(encoder)
-    header = [*model.front.parameters(), *model.block.parameters()]
-    own = [p for p in model.parameters() if not any(p is h for h in header)]
-    optimiser = torch.optim.AdamW([{"params": own}, {"params": header}], recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [recipe.rate, recipe.rate * recipe.header_rate], recipe.steps,
-                                                   pct_start=0.1)
+    model.header.requires_grad_(False).eval()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
     done = 0
     if (work / "checkpoint.pt").is_file():
         kept = torch.load(work / "checkpoint.pt", weights_only=True)
@@ -143,7 +141,7 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
                 found = losses(model, encoder, next(loader), recipe, rng)
             optimiser.zero_grad(set_to_none=True)
             sum(found.values()).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimiser.step()
             schedule.step()
             if step % 10 == 0:
