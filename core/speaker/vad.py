@@ -6,6 +6,9 @@ is for `core.quality`, whose detector looks for voicing too.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from core.frames import SAMPLE_RATE, Track
@@ -16,6 +19,8 @@ RANGE_DB = 30.0  # below the loud frames' level a frame counts as a pause
 FLOOR_DBFS = -60.0
 LOUD = 0.95  # quantile of the frame levels that counts as loud
 _BLOCK = 60_000  # frames at a time
+SILERO, PROBABLE = "silero-vad", 0.5
+_MINUTE, _LEAD = 6_016, 192  # frames; whole chunks of 512 samples
 
 
 def frame_levels(samples: np.ndarray) -> np.ndarray:
@@ -52,6 +57,38 @@ def energy_track(samples: np.ndarray) -> Track:
     return Track("energy", energy_speech(samples), HOP / SAMPLE_RATE, 0.0, "", "1 where the level is that of speech")
 
 
+
 def silero_track(samples: np.ndarray) -> tuple[Track | None, str]:
-    """Silero's speech decisions on the grid of `energy_speech`, or None and why there are none."""
-    return None, "Silero's voice activity detector isn't installed."
+    """Silero's speech decisions on the grid of `energy_speech`, or None and why there are none.
+
+    Heard in minutes, each with the two seconds before it, so that an hour takes no more memory.
+    """
+    import torch
+
+    network = _silero()
+    if network is None:
+        return None, "Silero's voice activity detector isn't installed, so it isn't shown."
+    from models.silero import at_frames
+
+    out = np.zeros(len(samples) // HOP, np.float32)
+    for first in range(0, len(out), _MINUTE):
+        last, before = min(len(out), first + _MINUTE), max(0, first - _LEAD)
+        part = np.array(samples[before * HOP : last * HOP], np.float32)
+        with torch.inference_mode():
+            heard = at_frames(network(torch.from_numpy(part)[None]), last - before)[0].numpy()
+        out[first:last] = heard[first - before :] >= PROBABLE
+    return Track("silero", out, HOP / SAMPLE_RATE, 0.0, "", "1 where Silero hears speech"), ""
+
+
+@lru_cache(maxsize=1)
+def _silero() -> Any | None:
+    """The shipped network, or None where it is missing or damaged."""
+    from safetensors import SafetensorError
+
+    from models.registry import WEIGHTS
+    from models.silero import load_silero
+
+    try:
+        return load_silero(WEIGHTS / SILERO)
+    except (OSError, ValueError, SafetensorError):
+        return None
