@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.audio import read_recording
+from core.encode import encode
 from core.library import Clip, LibraryError, Segments
 from core.library.compare import View, compare, encoded, measure, reference
 from core.library.geometry import unit
@@ -154,3 +155,16 @@ def test_an_encoding_with_adapters_is_refused(library, detector):
         measure(encode(recording(voiced(2.0)), detector), library)
     with pytest.raises(LibraryError, match="between 1 and"):
         compare(encoded(recording(voiced(2.0)), detector), library, k=0)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_query_may_be_encoded_coarsely_and_still_means_the_same(library, detector, monkeypatch, fast):
+    source = recording(voiced(9.0, seed=12))
+    fine = measure(encode(source, detector, adapters=False), library, detector)
+    monkeypatch.setattr("core.encode.bf16_processor", lambda: fast)
+    query = measure(encoded(source, detector), library, detector)
+    if not fast:
+        np.testing.assert_array_equal(query.vectors, fine.vectors)
+    assert (query.vectors * fine.vectors).sum(-1).min() > 0.99
+    alone = measure(encoded(source, detector, batch=1), library, detector)
+    np.testing.assert_allclose(alone.vectors, query.vectors, atol=0.02 if fast else 1e-5)
