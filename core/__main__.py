@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from core.commands import bench, calibrate, examine, library, score, speaker
 from core.errors import EarwitnessError
-from core.training import acorl_cli, rad_cli
+from core.training import acorl_cli, rad_cli, speaker_cli
 from core.training import cli as training
 from core.version import VERSION
 
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     training.add_parsers(commands)
     rad_cli.add_parser(commands)
     acorl_cli.add_parser(commands)
+    speaker_cli.add_parser(commands)
     return root
 
 

@@ -21,7 +21,7 @@ from core.training.speaker_trials import CONDITIONS, RECIPE, Side, Trials, distu
 from models.speaker import MODEL_FILE
 
 CALIBRATION_FILE, CARD_FILE = "calibration.safetensors", "card.json"
-COMMAND = "python -m core speaker gather && python -m core speaker train && python -m core speaker evaluate"
+COMMAND = "python -m core speaker-train gather, then encoder, then measure-encoder"
 
 
 def scores(network: torch.nn.Module, given: Sequence[Side], listed: Trials) -> dict[str, np.ndarray]:

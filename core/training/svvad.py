@@ -19,12 +19,13 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from core.errors import InvalidOption
 from core.training.speaker_data import Voice
 from core.training.svvad_mix import MixBatch, MixStream
 from models.speaker import SpeakerEncoder, fbank
@@ -32,6 +33,8 @@ from models.svvad import Svvad, film
 
 SAVE_EVERY = 100
 LEAST_S = 2.6  # of a voice that is mixed
+LOSSES = ("keep", "beat", "reject", "absent")
+ABLATION_STEPS = 120
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,22 @@ def losses(model: Svvad, encoder: SpeakerEncoder, batch: MixBatch, recipe: Svvad
     return found
 
 
-def usable(voices: Sequence[Voice]) -> list[int]:
-    """Rows of the training voices that are long enough to be halved."""
-    return [i for i, v in enumerate(voices) if v.seconds >= LEAST_S]
+def ablated(name: str) -> SvvadRecipe:
+    """The shipped recipe (""), or a shorter one without one loss (``reject``), with one alone (``only-beat``) or with all
+    (``nothing`` left out). Raises InvalidOption.
+    """
+    if not name:
+        return SvvadRecipe()
+    chosen = name.removeprefix("only-")
+    if chosen not in LOSSES and name != "nothing":
+        raise InvalidOption(f"No loss is called {chosen!r}; there are {', '.join(LOSSES)}.")
+    left_out = [x for x in LOSSES if (x != chosen) == name.startswith("only-")] if name != "nothing" else []
+    return replace(SvvadRecipe(), steps=ABLATION_STEPS, **dict.fromkeys(left_out, 0.0))
+
+
+def usable(voices: Sequence[Voice]) -> list[Voice]:
+    """The voices that are long enough to be halved."""
+    return [v for v in voices if v.seconds >= LEAST_S]
 
 
 def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, work: Path, recipe: SvvadRecipe, *,

@@ -21,19 +21,20 @@ import torch
 
 from core.bootstrap import percentile_interval
 from core.detectors.polarity import auc
-from core.training.speaker_data import SAMPLE_RATE
+from core.training.speaker_data import SAMPLE_RATE, Voice
 from core.training.speaker_evaluate import CARD_FILE, figure
 from core.training.speaker_teacher import embed
-from core.training.speaker_trials import Side, Trials, eer_over_speakers
+from core.training.speaker_trials import Side, Trials, eer_over_speakers, sides, trials
+from core.training.svvad import SvvadRecipe
 from core.training.svvad_mix import OTHER, SILENCE, TARGET, Draw, truth_of, turns
-from models.silero import Silero, at_frames
-from models.speaker import MODEL_FILE, SpeakerEncoder, fbank
-from models.svvad import Svvad, film
+from models.silero import Silero, at_frames, load_silero
+from models.speaker import MODEL_FILE, SpeakerEncoder, fbank, load_speaker
+from models.svvad import Svvad, film, load_svvad
 
-SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
+SHARES, ABLATION_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8), (0.0, 0.4, 0.8)
 TARGET_S, KEPT_FROM = 3.0, 0.5
 SAME, DIFFERENT = 300, 600  # trials of each sort
-COMMAND = "python -m core speaker svvad && python -m core speaker svvad-evaluate"
+COMMAND = "python -m core speaker-train svvad && python -m core speaker-train measure-svvad"
 RECIPE = (
     f"the test side's speaker for {TARGET_S:g} s, one to three other held-out speakers by turns until they have the "
     f"share; {SAME} same-speaker and {DIFFERENT} different-speaker trials of the encoder's list, the enrolled speaker "
@@ -126,7 +127,9 @@ def measure(model: Svvad, encoder: SpeakerEncoder, silero: Silero, given: Sequen
         gains[key] = {name: figure(percentile_interval(i.value - raw.value, draws - raw_draws, 0.95))
                       for name, (i, draws) in intervals.items()}
         say(f"share {share:g}: {curves[key]}")
-    return {"curves": curves, "differences_to_raw": gains, "frame_auc": frame_auc(frames)}
+    mean = {words: round(float(np.concatenate([g[t == code] for _, g, t in frames]).mean()), 3)
+            for words, code in (("target", TARGET), ("others", OTHER), ("silence", SILENCE))}
+    return {"curves": curves, "differences_to_raw": gains, "frame_auc": frame_auc(frames), "mean_gamma": mean}
 
 
 def frame_auc(frames: Sequence[tuple[str, np.ndarray, np.ndarray]], n: int = 300) -> dict[str, Any]:
@@ -174,3 +177,21 @@ def write_card(folder: Path, model: Svvad, found: Mapping[str, Any], ablations: 
     }
     (folder / CARD_FILE).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
+
+
+def evaluate(voices: Sequence[Voice], encoder_folder: Path, gate_folder: Path, silero_folder: Path, work: Path,
+             say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measure the shipped network and, at three shares, what ``speaker-train svvad --without`` left in ``work``."""
+    encoder, silero = load_speaker(encoder_folder), load_silero(silero_folder)
+    given = sides(voices)
+    listed, model = chosen(trials(given)), load_svvad(gate_folder)
+    found = measure(model, encoder, silero, given, listed, say=say)
+    ablations = {}
+    for folder in sorted(p for p in work.glob("svvad-*") if (p / MODEL_FILE).is_file()):
+        name = folder.name.removeprefix("svvad-")
+        say(f"ablation {name}")
+        part = measure(load_svvad(folder), encoder, silero, given, listed, ABLATION_SHARES, say)
+        ablations[name] = {"frame_auc": part["frame_auc"]["against_others"], "mean_gamma": part["mean_gamma"],
+                           "eer": {share: rows["svvad"] for share, rows in part["curves"].items()}}
+    encoder_card = json.loads((encoder_folder / CARD_FILE).read_text(encoding="utf-8"))
+    return write_card(gate_folder, model, found, ablations, encoder_card, SvvadRecipe())

@@ -1,0 +1,181 @@
+"""SVVAD's training: the losses' known answers, mixtures that know who speaks, no label in any loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import InvalidOption
+from core.training.corpus import write_views
+from core.training.speaker_data import Voice
+from core.training.speaker_trials import Side
+from core.training.svvad import LOSSES, SvvadRecipe, ablated, losses, total_variation, triplet
+from core.training.svvad_evaluate import chosen, frame_auc, score_trial
+from core.training.svvad_evaluate import test_of as recording_of
+from core.training.svvad_mix import OTHER, SILENCE, TARGET, MixStream, active, halves_of, mix, overlapped, turns
+from models.silero import Silero
+from models.speaker import SpeakerEncoder
+from models.svvad import Svvad
+
+
+def _speaker(seed: int):
+    rng = np.random.default_rng(seed)
+    return lambda n: 0.1 * rng.standard_normal(n).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> MixStream:
+    folder, voices, rng = tmp_path_factory.mktemp("voices"), [], np.random.default_rng(0)
+    for i in range(6):
+        write_views(folder / f"{i}.npy", 0.1 * rng.standard_normal((1, 48_000)))
+        voices.append(Voice(str(i), str(folder / f"{i}.npy"), f"s{i}", "x", "bonafide", "train", 3.0, "CC0"))
+    return MixStream(voices, halves_of(SpeakerEncoder.tiny(), voices), batch=4, seconds=1.5, absent=0.3, seed=0)
+
+
+# ---- losses ------------------------------------------------------------------------------------------------------
+
+
+def test_the_triplets_gradient_is_the_analytic_one():
+    """d/dp [m + c(n) - cos(a, p)]+ = -(a - (a . u) u) / |p| with u = p / |p| where active, 0 where not."""
+    g = torch.Generator().manual_seed(0)
+    a, p = (torch.randn(192, generator=g, dtype=torch.float64) for _ in range(2))
+    a = a / a.norm()
+    p.requires_grad_()
+    cosine = (a * p).sum() / p.norm()
+    triplet(cosine, torch.tensor(0.5, dtype=torch.float64), 0.2).backward()
+    u = p.detach() / p.detach().norm()
+    torch.testing.assert_close(p.grad, -(a - (a @ u) * u) / p.detach().norm())
+    assert abs(float(p.grad @ u)) < 1e-12
+    p.grad = None
+    triplet((a * p).sum() / p.norm(), torch.tensor(-2.0, dtype=torch.float64), 0.2).backward()
+    assert p.grad.abs().sum() == 0
+
+
+def test_total_variation():
+    assert total_variation(torch.full((2, 50), 0.3)).item() == 0
+    assert total_variation(torch.tensor([[0.0, 1.0, 0.0]])).item() == 1
+
+
+def test_no_loss_looks_at_the_truth(stream):
+    batch, encoder = stream.batch(np.random.default_rng(0)), SpeakerEncoder.tiny()
+    blind = replace(batch, truth=torch.zeros_like(batch.truth))
+    for seed in (0, 1, 2):
+        first, second = (losses(Svvad.tiny(), encoder, b, SvvadRecipe(), np.random.default_rng(seed)) for b in (batch, blind))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_open_gate_does_not_beat_no_gate(stream):
+    batch, encoder, gate = stream.batch(np.random.default_rng(0)), SpeakerEncoder.tiny(), Svvad.tiny()
+    torch.nn.init.constant_(gate.gamma.bias, 50.0)
+    torch.nn.init.zeros_(gate.gamma.weight)
+    recipe = SvvadRecipe(keep=0.0, reject=0.0, absent=0.0)
+    found = losses(gate, encoder, batch, recipe, np.random.default_rng(0))
+    assert found["beat"].item() == pytest.approx(recipe.margin, abs=1e-5)
+    assert found["rest"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_every_loss_teaches_the_gate_and_none_the_encoder(stream):
+    batch, encoder = stream.batch(np.random.default_rng(3)), SpeakerEncoder.tiny().requires_grad_(False)
+    for name in LOSSES:
+        gate = Svvad.tiny()
+        recipe = replace(ablated(f"only-{name}"), variation=0.0, shift=0.0, silence=0.0, margin=2.0)
+        found = losses(gate, encoder, batch, recipe, np.random.default_rng(0))
+        assert set(found) == {name, "rest"}
+        sum(found.values()).backward()
+        assert name == "absent" or gate.gamma.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in encoder.parameters())
+
+
+def test_ablations_have_names():
+    assert ablated("") == SvvadRecipe()
+    assert ablated("reject").reject == 0 and ablated("reject").keep > 0
+    assert ablated("only-beat").keep == 0 and ablated("only-beat").beat > 0
+    assert ablated("nothing").steps == ablated("reject").steps < SvvadRecipe().steps
+    with pytest.raises(InvalidOption):
+        ablated("truth")
+
+
+# ---- mixtures ----------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_is_active_where_the_voice_is():
+    x = np.zeros(16_000, np.float32)
+    x[8_000:] = _speaker(0)(8_000)
+    found = active(x)
+    assert len(found) == 100 and not found[:48].any() and found[52:].all()
+    assert not active(np.zeros(1_600, np.float32)).any()
+
+
+@given(st.floats(0.0, 0.9), st.integers(0, 1_000))
+@settings(max_examples=20, deadline=None)
+def test_turns_give_others_their_share(share, seed):
+    ours, theirs = turns(64_000, share, _speaker(1), [_speaker(2), _speaker(3)], np.random.default_rng(seed))
+    assert not (ours.astype(bool) & theirs.astype(bool)).any()
+    assert np.count_nonzero(theirs) / 64_000 == pytest.approx(share, abs=0.02)
+
+
+def test_overlap_leaves_the_target_throughout():
+    ours, theirs = overlapped(64_000, _speaker(1), _speaker(2), np.random.default_rng(0))
+    assert np.count_nonzero(ours) > 63_900 and 0.25 < np.count_nonzero(theirs) / 64_000 <= 1
+
+
+@given(st.integers(0, 1_000), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_a_mixture_knows_its_frames(seed, present):
+    mixture = mix(48_000, _speaker(1) if present else None, [_speaker(2)], np.random.default_rng(seed))
+    assert mixture.wav.shape == (48_000,) and mixture.truth.shape == (300,)
+    assert np.isfinite(mixture.wav).all() and set(np.unique(mixture.truth)) <= {SILENCE, TARGET, OTHER}
+    assert present or not (mixture.truth == TARGET).any()
+
+
+def test_enrolment_and_mixture_come_from_different_halves(stream):
+    batch = stream.batch(np.random.default_rng(1))
+    assert batch.wav.shape == (4, 24_000) and batch.truth.shape == (4, 150)
+    for enrolment, target in zip(batch.enrolment.numpy(), batch.target.numpy(), strict=True):
+        voice, version, half = np.argwhere((stream.halves == enrolment).all(3))[0]
+        np.testing.assert_array_equal(stream.halves[voice, version, 1 - half], target)
+
+
+# ---- measuring ---------------------------------------------------------------------------------------------------
+
+
+def _sides() -> list[Side]:
+    return [Side(f"s{i}", "kind", (str(i),), _speaker(i)(64_000)) for i in range(5)]
+
+
+def test_the_target_speaks_as_long_whatever_the_share():
+    for share in (0.0, 0.4, 0.8):
+        test = recording_of(0, share, _sides(), {"s1"})
+        spoken = (test.truth == TARGET).sum() / 100
+        assert spoken == pytest.approx(3.0, abs=0.1)
+        assert len(test.wav) / 16_000 == pytest.approx(3.0 / (1 - share), abs=0.01)
+        np.testing.assert_array_equal(test.wav, recording_of(0, share, _sides(), {"s1"}).wav)
+
+
+def test_every_method_scores_a_trial_and_knowing_all_is_hearing_all():
+    test = recording_of(0, 0.0, _sides(), set())
+    found, gamma = score_trial(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.zeros(192), test)
+    assert set(found) == {"raw", "energy", "silero", "svvad", "kept", "known"} and len(gamma) == 300
+    known = [score_trial(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.ones(192) / 192**0.5,
+                         replace(test, truth=np.full(300, TARGET)))[0][name] for name in ("raw", "known")]
+    assert known[0] == known[1]
+
+
+def test_frame_auc_of_a_perfect_and_of_a_blind_gate():
+    truth = np.array([TARGET, OTHER, SILENCE] * 50)
+    perfect = frame_auc([(s, (truth == TARGET).astype(float), truth) for s in "abc"], n=20)
+    assert perfect["against_others"]["value"] == perfect["against_all_else"]["low"] == 1
+    assert frame_auc([(s, np.full(150, 0.5), truth) for s in "abc"], n=20)["against_others"]["value"] == 0.5
+
+
+def test_a_part_of_the_trials_keeps_both_sorts():
+    from core.training.speaker_trials import trials
+
+    listed = chosen(trials(_sides() + _sides()))
+    assert listed.same.any() and not listed.same.all()
