@@ -17,10 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.frontend import HOP
-from models.speaker import MODEL_FILE
 
 CHUNK, CONTEXT, PAD = 512, 64, 64  # samples
 BINS = 129
+FILE = "silero.safetensors"
 
 
 class Silero(nn.Module):
@@ -55,9 +55,9 @@ def at_frames(probability: torch.Tensor, n_frames: int) -> torch.Tensor:
 
 def load_silero(folder: str | Path) -> Silero:
     """The network of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError without one."""
-    path, network = Path(folder) / MODEL_FILE, Silero()
+    path, network = Path(folder) / FILE, Silero()
     try:
         network.load_state_dict({name: value.float() for name, value in load_file(str(path)).items()})
     except RuntimeError as problem:
-        raise ValueError(f"{MODEL_FILE} is not Silero VAD's.") from problem
+        raise ValueError(f"{FILE} is not Silero VAD's.") from problem
     return network.eval().requires_grad_(False)

@@ -87,8 +87,8 @@ def test_pooling_does_not_see_the_order_of_frames():
     g = torch.Generator().manual_seed(3)
     values, logits, weights = torch.randn(1, 30, 4, generator=g), torch.randn(1, 30, 1, generator=g), torch.rand(1, 30)
     order = torch.randperm(30, generator=g)
-    for a, b in zip(statistics(values, logits, weights), statistics(values[:, order], logits[:, order], weights[:, order]),
-                    strict=True):
+    shuffled = statistics(values[:, order], logits[:, order], weights[:, order])
+    for a, b in zip(statistics(values, logits, weights), shuffled, strict=True):
         torch.testing.assert_close(a, b)
 
 

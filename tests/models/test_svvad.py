@@ -44,7 +44,7 @@ def test_a_closed_gate_leaves_the_shift_alone():
 def test_there_is_one_decision_per_frame_whatever_the_length(t):
     gamma, beta = Svvad.tiny()(_embedding(2), _features(2, t))
     assert gamma.shape == beta.shape == (2, t)
-    assert 0 <= gamma.min() and gamma.max() <= 1
+    assert gamma.min() >= 0 and gamma.max() <= 1
 
 
 def test_features_of_another_width_are_refused(model):
@@ -94,7 +94,8 @@ def test_files_come_back_in_half_precision(model, tmp_path):
     save_svvad(model, tmp_path)
     again = load_svvad(tmp_path)
     assert again.config == model.config and not any(p.requires_grad for p in again.parameters())
-    torch.testing.assert_close(again(_embedding(), _features())[0], model(_embedding(), _features())[0], atol=0.01, rtol=0)
+    x, e = _features(), _embedding()
+    torch.testing.assert_close(again(e, x)[0], model(e, x)[0], atol=0.01, rtol=0)
 
 
 def test_another_networks_file_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Distilling the speaker encoder: who is held out, what the losses are worth, that trials and mixtures keep their word."""
+"""Distilling the speaker encoder: who is held out, what the losses are worth, that trials keep their word."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from models.speaker import SpeakerEncoder
 
 def _clip(name: str, speaker: str, source: str, label: str = "bonafide") -> Clip:
     human = label == "bonafide"
-    return Clip(name, f"{name}.flac", label, "recording" if human else "tts-x", "human" if human else "tts", speaker, source,
-                parent=name)
+    system, family = ("recording", "human") if human else ("tts-x", "tts")
+    return Clip(name, f"{name}.flac", label, system, family, speaker, source, parent=name)
 
 
 def _unit(n: int, seed: int = 0) -> torch.Tensor:

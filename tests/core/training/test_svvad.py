@@ -65,7 +65,8 @@ def test_no_loss_looks_at_the_truth(stream):
     batch, encoder = stream.batch(np.random.default_rng(0)), SpeakerEncoder.tiny()
     blind = replace(batch, truth=torch.zeros_like(batch.truth))
     for seed in (0, 1, 2):
-        first, second = (losses(Svvad.tiny(), encoder, b, SvvadRecipe(), np.random.default_rng(seed)) for b in (batch, blind))
+        first, second = (losses(Svvad.tiny(), encoder, given_batch, SvvadRecipe(), np.random.default_rng(seed))
+                         for given_batch in (batch, blind))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[name], second[name]) for name in first)
 
