@@ -72,7 +72,7 @@ def _compare(found: Desk) -> None:
 
 
 def _over_time(found: Desk, heard: work.Heard, device: str) -> None:
-    keys = {m.title: m.key for m in heard.voices.members}
+    keys = {m.title: m.key for m in heard.said.members if m.windowed}
     default = [t for t, k in keys.items() if not k.startswith("panel")] or list(keys)[:4]
     chosen = st.multiselect("Members over time", list(keys), default=default, key="complement-lanes")
     job = work.slide_job(found, heard, device)
@@ -85,15 +85,18 @@ def _over_time(found: Desk, heard: work.Heard, device: str) -> None:
     player(found.recording, found.opened, lanes=lanes)
     with st.expander("Windows as a table, and what they mean"):
         st.dataframe(panels.course_table(job.result), hide_index=True, width="stretch", height=260)
-        st.markdown("**It means:** every member heard windows of 2 s every half second; each curve is on the member's "
-                    "own calibrated line, so all share one axis. Where they part, listen.\n\n**It doesn't mean:** the "
-                    "lines were fitted to whole clips, so a window's value is a lead, not a likelihood ratio, and a "
-                    f"curve can't tell half seconds apart.\n\nMethod: {panels.PAPER}.")
+        st.markdown("**It means:** every member heard windows of 2 s every half second (of 4 s in a long recording); "
+                    "each curve is on the member's own calibrated line, so all share one axis. Where they part, listen."
+                    "\n\n**It doesn't mean:** the lines were fitted to whole clips, so a window's value is a lead, not "
+                    f"a likelihood ratio, and a curve can't tell half seconds apart.\n\nMethod: {panels.PAPER}.")
 
 
 def _evidence(found: Desk, heard: work.Heard, device: str) -> None:
     st.subheader("Where their evidence lies")
     keys = panels.chosen_keys(heard)
+    if len(keys) < 2:
+        st.info("There is only one member here, so there is nothing to compare its evidence with.")
+        return
     span = found.opened.selection_s or (0.0, min(4.0, found.recording.duration_s))
     st.caption(f"From {span[0]:.2f} to {min(span[1], span[0] + 4.0):.2f} s, scored alone"
                + ("; select another stretch in the player." if found.opened.selection_s is None else ", as selected."))

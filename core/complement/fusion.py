@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.calibrate import Llr
-from core.complement.listen import Voices
+from core.complement.listen import Said
 from core.complement.members import Member
 from core.complement.shipped import FUSION, Shipped
 
@@ -29,13 +29,13 @@ class Waterfall:
         return self.start + sum(step for _, step in self.steps)
 
 
-def waterfall(voices: Voices, ours: Shipped) -> Waterfall:
+def waterfall(said: Said, ours: Shipped) -> Waterfall:
     """Raises KeyError where a fused member was not heard."""
     line = ours.calibrations[FUSION]
-    by_key = {m.key: m for m in voices.members}
+    by_key = {m.key: m for m in said.members}
     start, steps, score = line.slope * ours.bias + line.intercept, [], ours.bias
     for name, weight in zip(ours.fused, ours.weight.tolist(), strict=True):
-        member, value = by_key[name], voices.of(name)
+        member, value = by_key[name], said.of(name)
         neutral = undecided(member)
         score += weight * value
         start += line.slope * weight * neutral

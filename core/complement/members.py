@@ -39,6 +39,7 @@ VIEWS = {
     PANEL + "lines": "narrow lines of the long-term spectrum",
     PANEL + "modulation": "power of the band envelopes at 1-200 Hz",
     PANEL + "encoder": "the speech encoder's first state",
+    PANEL + "aasist": "what a published AASIST network hands to its output layer",
 }
 
 
@@ -54,6 +55,14 @@ class Member:
     @property
     def of_panel(self) -> bool:
         return self.key.startswith(PANEL)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it can be heard in any window and explained: all but the panel's member that reads a network, which the
+        examination alone hears."""
+        from models.views import VIEWS as FIXED
+
+        return not self.of_panel or self.key.removeprefix(PANEL) in FIXED
 
     def llr(self, score: Any) -> Any:
         """Unbounded log10 LR of scores, any shape."""
@@ -134,9 +143,10 @@ class PanelMember:
 
     def window_scores(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) -> the member's score of each as one window (B,), differentiable."""
-        states = self.detector.network.encode(wav, adapters=False)[:, 0]
-        vectors = self.detector.panel.vectors(wav, states)[0]
-        return self.detector.panel.members[self.view](vectors[self.view])
+        from models import views
+
+        x = views.prepare(wav)
+        return self.detector.panel.members[self.view](views.clip_views(x, *views.frame_tracks(x))[self.view])
 
 
 def explained(member: Member, detector: Detector, device: str = "auto") -> Any:
@@ -148,7 +158,7 @@ def explained(member: Member, detector: Detector, device: str = "auto") -> Any:
     if member.key == FINFOED:
         return scorer_of(detector)
     if member.of_panel:
-        if detector.panel is None:
-            raise ModelUnavailable("The default model has no panel any more; open the page again.")
+        if detector.panel is None or not member.windowed:
+            raise ModelUnavailable(f"{member.title} can't be explained by itself; explain the panel as a whole.")
         return scorer_of(PanelMember(detector, member.key.removeprefix(PANEL), member.line))
     return scorer_of(load(PREFIX + member.key, device))

@@ -32,13 +32,16 @@ class Joined:
 def panel_table(detector: Detector) -> HeldOutScores | None:
     """The default model's held-out scores, or None where there are none or they can't be read."""
     from core.validation import FILE
-    from models.registry import model_folder
+    from models import registry
 
-    try:
-        path = model_folder(detector.name) / FILE
-        return _read(path, path.stat().st_mtime_ns)
-    except (OSError, LookupError):
-        return None
+    for name in (registry.DEFAULT_MODEL, detector.name):  # the default may be a folder, which its name doesn't tell
+        try:
+            path = registry.model_folder(name) / FILE
+            if path.parent.name == detector.name:
+                return _read(path, path.stat().st_mtime_ns)
+        except (OSError, LookupError):
+            continue
+    return None
 
 
 @lru_cache(maxsize=4)
@@ -92,7 +95,7 @@ def right(scores: np.ndarray, bonafide: np.ndarray) -> np.ndarray:
     """Whether each score is on the right side of the threshold where both errors are equally frequent, bool [n]."""
     from core.det import eer
 
-    return (scores >= eer(scores[bonafide], scores[~bonafide])[1]) == bonafide
+    return (scores > eer(scores[bonafide], scores[~bonafide])[1]) == bonafide
 
 
 def error_matrix(found: Joined) -> tuple[tuple[str, ...], np.ndarray]:

@@ -72,6 +72,23 @@ def load_windows(work: Path, clips: Sequence[Clip], say: Say = lambda text: None
         return Windows(data["clip"], data["samples"], np.load(path, mmap_mode="r"))
 
 
+@torch.inference_mode()
+def load_view_vectors(work: Path, clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    """The panel's fixed views of the same windows, standardised: view -> (R, D) float32. Computed once."""
+    originals = [c for c in clips if not c.copier]
+    path = work / "acorl" / f"views-{_key(originals)}.npz"
+    if not path.exists():
+        rows = []
+        for clip in originals:
+            for wav in cut(work, clip):
+                x = views.prepare(wav)
+                rows.append({k: v[0].half().numpy() for k, v in views.clip_views(x, *views.frame_tracks(x)).items()})
+        np.savez(path, **{k: np.stack([r[k] for r in rows]) for k in rows[0]})
+    with np.load(path, allow_pickle=False) as data:
+        found = {k: data[k].astype(np.float32) for k in data.files}
+    return {k: np.clip((v - v.mean(0)) / (v.std(0) + 1e-4), -5.0, 5.0) for k, v in found.items()}
+
+
 def fold_finfoed(work: Path, clips: Sequence[Clip], shipped: FInfoED, fold: int, say: Say = lambda text: None) -> FInfoED:
     """f-InfoED as it is trained without this fold's sources (seed 0 of its own evaluation), trained once.
 

@@ -17,14 +17,13 @@ from core.complement.members import panel_lines
 from core.complement.shipped import FUSION, HELD_OUT, NETWORKS, PANEL, file_names
 from core.complement.tables import panel_table
 from core.training.acorl import AcorlOptions
-from core.training.acorl_evaluate import SEEDS, cka_table, evaluate
-from core.training.acorl_fusion import fit_weights
+from core.training.acorl_bank import load_view_vectors
+from core.training.acorl_evaluate import BASE, SEEDS, cka_table, evaluate
+from core.training.acorl_fusion import spread_weights
 from core.training.acorl_runs import ALL, FROZEN, Material
 from core.training.held_out_table import held_out_table, manifest_facts
 from core.training.measure import HeldOut, calibrate
-from core.training.panel import build_bank
 from models.acorl import VIEWS, load_alliance, save_alliance
-from models.encoder import build_encoder
 
 if TYPE_CHECKING:
     from models.registry import Detector
@@ -55,14 +54,14 @@ def finish(material: Material, detector: Detector, into: Path, corpus: Path | No
     for name, line in lines.items():
         line.save(into / f"calibration-{name}.safetensors")
     order = (*FROZEN, "alliance")
-    weights = fit_weights([scores[n] for n in order], material.clips)
+    weights = spread_weights(material, [*BASE, ("acorl", 0)], ALL)
     save_file({"weight": weights.weight.astype(np.float64), "bias": np.array([weights.bias])},
               str(into / f"{FUSION}.safetensors"))
     facts = {} if corpus is None else manifest_facts(corpus)
     held_out_table(material.clips, fused, facts=facts, others=scores).write(into / HELD_OUT)
     card = identity(into) | figures | {
         "fused": list(order), "fusion_weights": dict(zip(order, np.round(weights.weight, 4).tolist(), strict=True)),
-        "cka": cka_table(material, panel_vectors(material, detector)),
+        "cka": cka_table(material, {PANEL + k: v for k, v in load_view_vectors(material.work, material.clips).items()}),
         "disagreement": disagreement_figures(detector), "recipe": asdict(AcorlOptions()), "limits": LIMITS,
         "f_infoed_sha256": detector.weights_sha256,
         "files_sha256": {n: hashlib.sha256((into / n).read_bytes()).hexdigest() for n in file_names()},
@@ -84,21 +83,6 @@ def identity(into: Path) -> dict[str, Any]:
                        for name in NETWORKS},
         "command": "python -m core acorl train --work WORK && python -m core acorl evaluate --work WORK --corpus CORPUS",
     }
-
-
-def panel_vectors(material: Material, detector: Detector) -> Mapping[str, np.ndarray]:
-    """The views of the panel that decides, standardised as its members see them, for the same windows: key -> (R, D)."""
-    panel, shipped = detector.panel, material.shipped
-    if panel is None:
-        return {}
-    encoder = build_encoder(shipped.config.family, shipped.config.encoder)
-    own = encoder.state_dict()
-    encoder.load_state_dict({k: v for k, v in shipped.encoder.state_dict().items() if k in own})
-    bank = build_bank(material.work, material.clips, 0, encoder, shipped.config.guard_bands)
-    if not np.array_equal(bank.clip, material.windows.clip):
-        return {}
-    return {PANEL + name: (bank.vectors[name].astype(np.float32) - member.mean.numpy()) * member.inverse.numpy()
-            for name, member in panel.members.items()}
 
 
 def disagreement_figures(detector: Detector) -> dict[str, Any]:

@@ -1,61 +1,62 @@
 """ACoRL's figures: members, alliance, fusions, the plain counterparts of equal size, the control over eta; its card.
 
 Everything is leave-source-out on the declared folds. The comparison is between an alliance (eta 1) and the same network
-from the same seed without the adversary (eta 0), each fused with the same three members.
+from the same seed without the adversary (eta 0), each fused with the same three members. Cheap to repeat: networks are
+trained once (``core.training.acorl_runs``).
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from core.audit.complementarity import linear_cka, ridge_r2
-from core.training.acorl_fusion import Scores, cross_fitted, difference, late_fused
+from core.training.acorl_fusion import Named, Scores, cross_fitted, difference, late_fused, summed
 from core.training.acorl_runs import ETAS, FROZEN, Material
 from core.training.corpus import FOLDS
 from core.training.measure import HeldOut, calibration_figures
 
 SEEDS = (0, 1, 2)
+KINDS = ("plain", "acorl")
+BASE = tuple((name, 0) for name in FROZEN)
 PROTOCOL = ("Leave-source-out on the folds of core.training.corpus.FOLDS: every network, f-InfoED included, is trained "
             "without a fold's sources and their speakers; clips are the undegraded originals; a clip's score is the "
-            "mean over windows by length. Score fusions are weighted on the held-out scores of the other folds. "
-            "Intervals: 95 % bootstrap over speakers (bona fide) and systems (spoof).")
+            "mean over windows by length. Fusions add scores, each divided by its spread "
+            "on the training windows. Intervals: 95 % bootstrap over speakers (bona fide) and systems (spoof).")
 
 
 def evaluate(material: Material, panel: Scores) -> tuple[dict[str, Any], dict[str, dict[str, float]], dict[str, float]]:
     """The card's figures; held-out scores of members and alliance (seed 0); of their fusion. panel : clip -> the default
     finding's held-out score, empty where none lies beside the default model."""
-    members = {name: material.held_out(name, 0) for name in FROZEN}
-    plain = {s: material.held_out("plain", s) for s in (*SEEDS, len(SEEDS))}
-    allied = {s: material.held_out("acorl", s) for s in SEEDS}
-    fused = {kind: {s: cross_fitted([*members.values(), found[s]], material.clips) for s in SEEDS}
-             for kind, found in (("acorl", allied), ("plain", plain))}
+    alone = {(name, 0): material.held_out(name, 0) for name in FROZEN}
+    alone |= {(kind, s): material.held_out(kind, s) for kind in KINDS for s in SEEDS}
+    fused = {kind: {s: summed(material, [*BASE, (kind, s)]) for s in SEEDS} for kind in KINDS}
     material.say("figures")
     card: dict[str, Any] = {
-        "members": {name: figures(material, scores) for name, scores in members.items()},
-        "alliance": {str(s): figures(material, scores) for s, scores in allied.items()},
-        "plain_network": {str(s): figures(material, plain[s]) for s in SEEDS},
-        "members_fused": brief(material, cross_fitted(list(members.values()), material.clips)),
+        "members": {name: figures(material, alone[name, 0]) for name in FROZEN},
+        "alliance": {str(s): figures(material, alone["acorl", s]) for s in SEEDS},
+        "plain_network": {str(s): figures(material, alone["plain", s]) for s in SEEDS},
+        "members_fused": brief(material, summed(material, BASE)),
         "fusion": {kind: {str(s): figures(material, scores) for s, scores in found.items()}
                    for kind, found in fused.items()},
-        "late_fusion": {kind: {str(s): brief(material, late_fused(material, [(m, 0) for m in FROZEN] + [(kind, s)]))
-                               for s in SEEDS} for kind in fused},
-        "four_plain_networks": brief(material, cross_fitted(list(plain.values()), material.clips)),
+        "logistic_fusion": {kind: {str(s): brief(material, cross_fitted([*(alone[n] for n in BASE), alone[kind, s]],
+                                                                        material.clips)) for s in SEEDS}
+                            for kind in KINDS},
+        "late_fusion": {kind: {str(s): brief(material, late_fused(material, [*BASE, (kind, s)])) for s in SEEDS}
+                        for kind in KINDS},
+        "four_plain_networks": figures(material, summed(material, [("plain", s) for s in range(len(SEEDS) + 1)])),
         "acorl_less_plain": {str(s): difference(held(material, fused["acorl"][s]), held(material, fused["plain"][s]))
                              for s in SEEDS},
-        "eta": control(material, members),
-        "number_of_models": frontier(material, members, {"plain": [plain[s] for s in SEEDS],
-                                                         "acorl": list(allied.values())}),
-        "what_is_shared": shared(material),
+        "eta": control(material), "number_of_models": frontier(material), "what_is_shared": shared(material),
         "protocol": PROTOCOL, "folds": [list(f) for f in FOLDS],
         "machine": f"{platform.system()} {platform.machine()}, CPU only",
     }
-    card["against_the_panel"] = against(material, fused["acorl"][0], {**members, "alliance": allied[0]}, panel)
-    return card, members | {"alliance": allied[0]}, fused["acorl"][0]
+    card["against_the_panel"] = against(material, fused["acorl"][0], panel)
+    return card, {name: alone[name, 0] for name in FROZEN} | {"alliance": alone["acorl", 0]}, fused["acorl"][0]
 
 
 def held(material: Material, scores: Scores) -> HeldOut:
@@ -73,49 +74,48 @@ def figures(material: Material, scores: Scores) -> dict[str, Any]:
     return brief(material, scores) | calibration_figures(held(material, scores), n=200)
 
 
-def control(material: Material, members: Mapping[str, Scores]) -> list[dict[str, Any]]:
+def control(material: Material) -> list[dict[str, Any]]:
     """Seed 0 by eta: the alliance alone, fused with the members, and what it still shares with them."""
-    rows = []
-    for name, eta in sorted(ETAS.items(), key=lambda item: item[1]):
-        alone = material.held_out(name, 0)
-        rows.append({"eta": eta, "alone": brief(material, alone)["eer_pooled"],
-                     "fused": brief(material, cross_fitted([*members.values(), alone], material.clips))["eer_pooled"],
-                     "r2_members_from_it": round(float(np.mean([r2(material, name, 0, m) for m in FROZEN])), 4)})
-    return rows
+    return [{"eta": eta, "alone": brief(material, material.held_out(name, 0))["eer_pooled"],
+             "fused": brief(material, summed(material, [*BASE, (name, 0)]))["eer_pooled"],
+             "r2_members_from_it": round(float(np.mean([r2(material, name, 0, m) for m in FROZEN])), 4)}
+            for name, eta in sorted(ETAS.items(), key=lambda item: item[1])]
 
 
-def frontier(material: Material, members: Mapping[str, Scores], more: Mapping[str, Sequence[Scores]]
-             ) -> list[dict[str, Any]]:
-    """Pooled EER by number of fused models: the members one after the other, then up to three alliances or plain
+def frontier(material: Material) -> list[dict[str, Any]]:
+    """Pooled EER by number of fused models: the members one after the other, then with one to three alliances or plain
     networks (mean, lowest and highest over the choices of seeds)."""
-    base, rows = list(members.values()), []
-    for n in range(1, len(base) + 1):
-        rate = held(material, cross_fitted(base[:n], material.clips)).eer(n=2)["value"]
-        rows.append({"models": n, "kind": "members", "eer": rate, "low": rate, "high": rate})
-    for kind, found in more.items():
-        for n in range(1, len(found) + 1):
-            rates = [held(material, cross_fitted([*base, *chosen], material.clips)).eer(n=2)["value"]
-                     for chosen in combinations(found, n)]
-            rows.append({"models": len(base) + n, "kind": kind, "eer": round(float(np.mean(rates)), 4),
+    def rate(names: Sequence[Named]) -> float:
+        return held(material, summed(material, names)).eer(n=2)["value"]
+
+    rows = []
+    for n in range(1, len(BASE) + 1):
+        value = rate(BASE[:n])
+        rows.append({"models": n, "kind": "members", "eer": value, "low": value, "high": value})
+    for kind in KINDS:
+        for n in range(1, len(SEEDS) + 1):
+            rates = [rate([*BASE, *((kind, s) for s in chosen)]) for chosen in combinations(SEEDS, n)]
+            rows.append({"models": len(BASE) + n, "kind": kind, "eer": round(float(np.mean(rates)), 4),
                          "low": min(rates), "high": max(rates)})
     return rows
 
 
-def against(material: Material, fused: Scores, parts: Mapping[str, Scores], panel: Scores) -> dict[str, Any]:
-    """ACoRL's fusion beside the panel that decides, and the panel fused with it, on the clips that both have."""
+def against(material: Material, fused: Scores, panel: Scores) -> dict[str, Any]:
+    """ACoRL's fusion beside the panel that decides, and the sum of both, each by its spread, on the same clips."""
     if not set(fused) <= set(panel):
         return {}
     panel = {c: panel[c] for c in fused}
-    both = cross_fitted([panel, *parts.values()], material.clips)
-    return {"panel": brief(material, panel), "panel_and_all_fused": brief(material, both),
+    scale = [np.std(list(scores.values())) for scores in (fused, panel)]
+    both = {c: fused[c] / scale[0] + panel[c] / scale[1] for c in fused}
+    return {"panel": brief(material, panel), "panel_and_fusion": brief(material, both),
             "fusion_less_panel": difference(held(material, fused), held(material, panel)),
-            "panel_and_all_less_panel": difference(held(material, both), held(material, panel))}
+            "panel_and_fusion_less_panel": difference(held(material, both), held(material, panel))}
 
 
 # ---- what representations share -------------------------------------------------------------------------------
 
 
-def over_folds(material: Material, measure: Any) -> float:
+def over_folds(material: Material, measure: Callable[[int, np.ndarray], float]) -> float:
     """Mean over folds of a measure of held-out rows, weighted by their number. measure(fold, rows) -> float"""
     values, sizes = [], []
     for fold in range(len(FOLDS)):

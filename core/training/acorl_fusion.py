@@ -1,8 +1,9 @@
-"""Fusions of ACoRL's networks and of their plain counterparts: by scores, and by representations.
+"""Fusions of ACoRL's networks and of their plain counterparts: a sum of scores, a logistic one, and of representations.
 
-Weights of scores for a fold come from the held-out scores of the other folds, so that no network is weighed by clips it
-was trained on. The fusion of representations (``models.acorl.LateFusion``) has to learn from training clips, where
-members are surer than they will be.
+The sum divides each score by its spread on the fold's training windows, as the panel does: nothing is learnt from labels,
+so nothing can be overfitted. The logistic one takes its weights for a fold from the held-out scores of the other folds;
+that of representations (``models.acorl.LateFusion``) learns from training clips, where members are surer than they
+will be.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from core.training.measure import HeldOut
 
 PENALTY = 1e-2
 Scores = Mapping[str, float]  # clip -> score
+Named = tuple[str, int]  # variant, seed
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A score fusion: score = sum of weight * member's score + bias, in natural log odds."""
+    """A score fusion: score = sum of weight * member's score + bias. weight : np.ndarray [shape=(M,)]"""
 
     weight: np.ndarray
     bias: float
@@ -35,6 +37,26 @@ class Weights:
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Scores (n, M) -> (n,)."""
         return x @ self.weight + self.bias
+
+
+def spread_weights(material: Material, names: Sequence[Named], fold: int) -> Weights:
+    """Each network by one over its spread on the fold's training windows, all together counting as one."""
+    rows, draws = material.training(fold)
+    share = (draws / draws.sum()).numpy()
+    seen = np.stack([material.run(name, seed, fold).scores[rows] for name, seed in names], 1)  # (n, M)
+    mean = share @ seen
+    weight = 1.0 / np.sqrt(share @ np.square(seen - mean)) / len(names)
+    return Weights(weight, float(-(weight * mean).sum()))
+
+
+def summed(material: Material, names: Sequence[Named]) -> dict[str, float]:
+    """Fused score per clip of networks (variant, seed), fold by fold."""
+    found: dict[str, float] = {}
+    for fold in range(len(FOLDS)):
+        scores = np.stack([material.run(name, seed, fold).scores for name, seed in names], 1)  # (R, M)
+        fused = spread_weights(material, names, fold).apply(scores)
+        found |= material.clip_means(fused, material.test(fold))
+    return found
 
 
 def fit_weights(parts: Sequence[Scores], clips: Sequence[Clip]) -> Weights:
@@ -62,7 +84,7 @@ def cross_fitted(parts: Sequence[Scores], clips: Sequence[Clip]) -> dict[str, fl
     return found
 
 
-def late_fused(material: Material, names: Sequence[tuple[str, int]], seed: int = 0) -> dict[str, float]:
+def late_fused(material: Material, names: Sequence[Named], seed: int = 0) -> dict[str, float]:
     """Fused score per clip of ``LateFusion`` over the representations of (variant, seed), fold by fold."""
     found: dict[str, float] = {}
     for fold in range(len(FOLDS)):

@@ -14,6 +14,7 @@ from pages.parts import widgets
 from pages.parts.complement_jobs import Heard
 from pages.parts.complement_panels import PAPER, matrix_table
 
+FUSIONS = (("", "fusion"), (", logistic", "logistic_fusion"), (", by representations", "late_fusion"))
 ORDER = ("cepstra", "excitation", "f-infoed", "alliance")
 
 
@@ -86,12 +87,12 @@ def _rates(card: dict[str, Any]) -> list[tuple[str, ...]]:
     for kind, words in (("alliance", "alliance (ACoRL)"), ("plain_network", "the same network, plain")):
         rows += [(f"{words}, seed {seed}", values) for seed, values in card[kind].items()]
     for kind, words in (("acorl", "members and alliance fused (ACoRL)"), ("plain", "members and plain network fused")):
-        for how, place in (("", "fusion"), (", by representations", "late_fusion")):
+        for how, place in FUSIONS:
             rows += [(f"{words}{how}, seed {seed}", values) for seed, values in card[place][kind].items()]
     rows += [("four plain networks fused", card["four_plain_networks"])]
     theirs = card.get("against_the_panel") or {}
     rows += [(words, theirs[key]) for key, words in (("panel", "the panel that gives the finding"),
-                                                     ("panel_and_all_fused", "panel and all members fused"))
+                                                     ("panel_and_fusion", "the panel and ACoRL's fusion added"))
              if key in theirs]
     return [(words, _percent(v["eer_pooled"]), _percent(v["eer_macro"]),
              _plain(v["cllr"]) if "cllr" in v else "–") for words, v in rows]

@@ -18,18 +18,15 @@ class Heard:
     detector: Any
     ours: Any
     absent: str
-    voices: Any
-    seconds: float
+    said: Any
 
 
 def hear_job(found: Desk, device: str) -> Job:
     """The job that lets every member hear the recording in the examination's windows; its result is a ``Heard``."""
-    recording, encoding, model = found.recording, found.examination.encoding, str(found.examination.model)
+    done, model = found.examination, str(found.examination.model)
 
     def work(job: Job) -> Heard:
-        import time
-
-        from core.complement.listen import listen
+        from core.complement.listen import whole
         from core.complement.members import members
         from core.complement.shipped import shipped
         from core.errors import ModelUnavailable
@@ -40,10 +37,9 @@ def hear_job(found: Desk, device: str) -> Job:
             ours, absent = shipped(), ""
         except ModelUnavailable as problem:
             ours, absent = None, problem.message
-        began = time.perf_counter()
-        voices = listen(recording, detector, members(detector, ours), ours, encoding=encoding,
-                        on_progress=lambda share: job.report(share, "members are listening"), cancelled=job.cancelled)
-        return Heard(detector, ours, absent, voices, time.perf_counter() - began)
+        said = whole(done, detector, members(detector, ours), ours, cancelled=job.cancelled,
+                     on_progress=lambda share: job.report(share, "members are listening"))
+        return Heard(detector, ours, absent, said)
 
     return jobs.submit(("members heard", *found.key, _installed(), device), work)
 
@@ -55,7 +51,7 @@ def slide_job(found: Desk, heard: Heard, device: str) -> Job:
     def work(job: Job) -> Any:
         from core.complement.listen import listen, sliding
 
-        return listen(recording, heard.detector, heard.voices.members, heard.ours,
+        return listen(recording, heard.detector, heard.said.members, heard.ours,
                       windows=sliding(len(recording.samples)),
                       on_progress=lambda share: job.report(share, "members are listening to short windows"),
                       cancelled=job.cancelled)
@@ -70,7 +66,7 @@ def evidence_job(found: Desk, heard: Heard, keys: tuple[str, ...], span_s: tuple
     def work(job: Job) -> Any:
         from core.complement.evidence import gather
 
-        chosen = [m for m in heard.voices.members if m.key in keys]
+        chosen = [m for m in heard.said.members if m.key in keys]
         return gather(recording, chosen, heard.detector, span_s, device, on_progress=job.report)
 
     key = ("members' evidence", *found.key, _installed(), keys, tuple(round(t, 3) for t in span_s), device)

@@ -24,12 +24,12 @@ REACH = 3.0  # log10 units that a lane shows either way
 
 def members_now(found: Desk, heard: Heard) -> None:
     """Every member's own log10 LR of the whole recording."""
-    voices = heard.voices
-    rows = [(m, m.line.apply(float(s))) for m, s in zip(voices.members, voices.clip, strict=True)]
+    said = heard.said
+    rows = [(m, m.line.apply(float(s))) for m, s in zip(said.members, said.scores, strict=True)]
     figure = figures.detector_llrs([(m.title, v.value, v.low, v.high) for m, v in rows], provenance=found.provenance)
     table = [{"member": m.title, "looks at": m.view, "raw score": round(float(s), 3), "log10 LR": round(v.value, 3),
               "interval, low": round(v.low, 3), "interval, high": round(v.high, 3), "at its bound": v.bounded}
-             for (m, v), s in zip(rows, voices.clip, strict=True)]
+             for (m, v), s in zip(rows, said.scores, strict=True)]
     widgets.chart(figure, "members", table=table, paper=PAPER, about=(
         "each member's own log10 LR of the whole recording, by its own calibration on clips that it hadn't heard; right "
         "of zero is towards bona fide.",
@@ -57,7 +57,7 @@ def lanes(found: Desk, voices: Any, keys: list[str]) -> list[dict]:
     """One lane per chosen member, all on the same axis: log10 LR of the windows over each moment."""
     n = len(found.recording.samples)
     made = []
-    for place, (member, values) in enumerate(zip(voices.members, voices.window_llrs, strict=True)):
+    for place, (member, values) in enumerate(zip(voices.members, voices.llrs, strict=True)):
         if member.key in keys:
             curve = np.clip(over_time(voices.windows, values, n, HOP_S), -REACH, REACH)
             made.append(line_lane(f"member-{place}", member.title, curve, hop_s=HOP_S, start_s=HOP_S / 2, unit="log10 LR",
@@ -69,7 +69,7 @@ def lanes(found: Desk, voices: Any, keys: list[str]) -> list[dict]:
 def course_table(voices: Any) -> dict[str, list]:
     """Every window of every member."""
     rows = [(m.title, w.start / 16_000, w.stop / 16_000, float(v))
-            for m, values in zip(voices.members, voices.window_llrs, strict=True)
+            for m, values in zip(voices.members, voices.llrs, strict=True)
             for w, v in zip(voices.windows, values, strict=True)]
     names = ("member", "from, s", "to, s", "log10 LR, unbounded")
     return {name: [round(r[i], 3) if i else r[0] for r in rows] for i, name in enumerate(names)}
@@ -79,7 +79,7 @@ def fusion(found: Desk, heard: Heard) -> None:
     """From the members' scores to the fused LLR."""
     from core.complement.fusion import waterfall
 
-    made = waterfall(heard.voices, heard.ours)
+    made = waterfall(heard.said, heard.ours)
     steps = [(m.title, step) for m, step in made.steps]
     figure = drawn.fusion_waterfall(made.start, steps, made.total, made.llr.value, made.bounds,
                                     provenance=found.provenance)
@@ -103,8 +103,8 @@ def fusion(found: Desk, heard: Heard) -> None:
 
 def chosen_keys(heard: Heard) -> tuple[str, ...]:
     """Which members' evidence is mapped: ACoRL's and f-InfoED, and the panel's six where asked for."""
-    first = [m.key for m in heard.voices.members if not m.of_panel]
-    panel = [m.key for m in heard.voices.members if m.of_panel]
+    first = [m.key for m in heard.said.members if not m.of_panel]
+    panel = [m.key for m in heard.said.members if m.of_panel and m.windowed]
     if len(first) < 2:
         return (*first, *panel)
     also = bool(panel) and st.toggle("The panel's members too (takes longer)", key="complement-panel")
