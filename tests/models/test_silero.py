@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.registry import WEIGHTS
-from models.silero import Silero, at_frames, load_silero
+from models.silero import FILE, Silero, at_frames, load_silero
 
 SHIPPED = WEIGHTS / "silero-vad"
 
@@ -41,5 +41,6 @@ def test_another_networks_file_is_refused(tmp_path):
     from models.speaker import SpeakerEncoder, save_speaker
 
     save_speaker(SpeakerEncoder.tiny(), tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / FILE)
     with pytest.raises(ValueError, match="Silero"):
         load_silero(tmp_path)
