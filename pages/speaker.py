@@ -94,11 +94,11 @@ def _result(found: Desk, networks: Any, v: Any) -> None:
         speaker_panels.answer(v, given)
     speaker_panels.on_player(found, v, at)
     st.subheader("The verdict as a function of the threshold")
+    speaker_panels.curve(found, v, networks, at)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        speaker_panels.curve(found, v, networks, at)
-    with right:
         speaker_panels.likeness(v, given)
+    with right:
         speaker_panels.several(found, v)
     speaker_panels.contested_frames(found, v)
     speaker_sound.sides(found, v, at)

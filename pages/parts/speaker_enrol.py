@@ -20,7 +20,9 @@ FILE, MICROPHONE, REGION, OPEN, EXAMPLE = ("a file", "the microphone", "the sele
 def enrol(found: Desk, networks: Any) -> None:
     """The whole section: what is enrolled, and ways to enrol more."""
     now = asked()
-    with st.expander("The voice in question", expanded=not now.references, icon=None):
+    names = ", ".join(r.name for r in now.references.values())
+    title = "The voice in question" + (f": {widgets.plain(names)}" if names else "")
+    with st.expander(title, expanded=not now.references):
         st.caption("Enrol the person from one or more recordings of that voice alone, best made over the same channel. "
                    "References stay in this session and on this machine.")
         way = st.segmented_control("Enrol from", [FILE, MICROPHONE, REGION, OPEN, EXAMPLE], default=FILE,

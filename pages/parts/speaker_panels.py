@@ -26,7 +26,7 @@ from pages.parts.stretches import stretches
 
 PAPER = "arXiv 2305.19581 (SVVAD)"
 VAD_NAMES = {"energy": "Energy VAD", "silero": "Silero VAD"}
-SIGNS = {"same": "=", "different": "≠", "neither": "■", None: "■"}
+SIGNS = {"same": "▲", "different": "▼", "neither": "■", None: "■"}
 
 
 def provenance(found: Desk, v: Verification) -> str:
@@ -70,8 +70,7 @@ def answer(v: Verification, found: Verdict) -> None:
         st.html(f'<div class="ew-sentence" role="status"><p>{escape(found.sentence)}</p><div class="ew-figures">'
                 f"<b>{SIGNS[found.direction]} log10 LR = {llr_text(found.kept)}</b>{bound} &nbsp;at threshold "
                 f"{found.threshold:.2f}; {flip_words(found)}</div></div>")
-    for words in (*found.notes, *v.advice):
-        st.caption(widgets.plain(words))
+    st.caption("  \n".join(widgets.plain(words) for words in (*found.notes, *v.advice)))
 
 
 def flip_words(found: Verdict) -> str:

@@ -106,7 +106,7 @@ def test_a_region_of_the_recording_gives_no_likelihood_ratio(open_page):
     open_page.settle().settle()
     words = open_page.words()
     assert "enrolled-from-here" in words and "0:00.000 to 0:03.000" in words
-    assert "= log10 LR" not in words and "gamma" in lanes(open_page)
+    assert "<b>▲ log10 LR" not in words and "gamma" in lanes(open_page)
 
 
 def test_the_same_bytes_and_a_short_reference_are_refused_a_verdict(open_page, sounds):
