@@ -126,22 +126,41 @@ class Block(nn.Module):
         return x + self.body(x)
 
 
-class SpeakerEncoder(nn.Module):
+class FrameLayers(nn.Module):
+    """Everything before the pooling: features (B, T, 80) -> values (B, V, ceil(T / 2)), 20 ms apart."""
+
+    PARTS = ("trunk.", "blocks.", "gather.")
+
+    def __init__(self, config: SpeakerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = Trunk(config.layers)
+        channels = self.trunk.width
+        self.blocks = nn.ModuleList(Block(channels, d) for d in config.dilations)
+        self.gather = nn.Sequential(nn.Conv1d(channels * (1 + len(config.dilations)), config.values, 1), nn.ReLU())
+
+    def values(self, features: torch.Tensor) -> torch.Tensor:
+        """features (B, T, 80) -> (B, V, ceil(T / 2)) >= 0."""
+        x = self.trunk(features)  # (B, C, T / 2)
+        heard = [x]
+        for block in self.blocks:
+            x = block(x)
+            heard.append(x)
+        return self.gather(torch.cat(heard, 1))
+
+
+class SpeakerEncoder(FrameLayers):
     """The encoder. Made in training mode; :func:`load_speaker` and :meth:`tiny` give it for use."""
 
     width = WIDTH
 
     def __init__(self, config: SpeakerConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or SpeakerConfig()
-        self.trunk = Trunk(config.layers)
-        channels = self.trunk.width
-        self.blocks = nn.ModuleList(Block(channels, d) for d in config.dilations)
-        self.gather = nn.Sequential(nn.Conv1d(channels * (1 + len(config.dilations)), config.values, 1), nn.ReLU())
-        self.attention = nn.Sequential(nn.Conv1d(config.values, config.attention, 1), nn.Tanh(),
-                                       nn.Conv1d(config.attention, 1, 1))
-        self.norm = nn.BatchNorm1d(2 * config.values)
-        self.out = nn.Linear(2 * config.values, WIDTH)
+        super().__init__(config or SpeakerConfig())
+        values = self.config.values
+        self.attention = nn.Sequential(nn.Conv1d(values, self.config.attention, 1), nn.Tanh(),
+                                       nn.Conv1d(self.config.attention, 1, 1))
+        self.norm = nn.BatchNorm1d(2 * values)
+        self.out = nn.Linear(2 * values, WIDTH)
 
     @classmethod
     def tiny(cls, seed: int = 0) -> SpeakerEncoder:
@@ -151,13 +170,8 @@ class SpeakerEncoder(nn.Module):
             return cls(SpeakerConfig(1, (1,), 16, 4)).eval()
 
     def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """features (B, T, 80) -> values (B, T, C) and the logits of attention (B, T, 1); 20 ms apart, each twice."""
-        x = self.trunk(features)  # (B, C, T / 2)
-        heard = [x]
-        for block in self.blocks:
-            x = block(x)
-            heard.append(x)
-        values = self.gather(torch.cat(heard, 1))  # (B, V, T / 2)
+        """features (B, T, 80) -> values (B, T, V) and logits of attention (B, T, 1); 20 ms apart, each twice."""
+        values = self.values(features)  # (B, V, T / 2)
         both = torch.cat([values, self.attention(values)], 1).transpose(1, 2).float()  # (B, T / 2, V + 1)
         both = both.repeat_interleave(2, 1)[:, : features.shape[1]]  # (B, T, V + 1)
         return both[..., :-1], both[..., -1:]
@@ -186,17 +200,27 @@ def statistics(values: torch.Tensor, logits: torch.Tensor,
     return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()
 
 
+def speaker_config(fields: dict) -> SpeakerConfig:
+    """A configuration from what JSON keeps of it."""
+    return SpeakerConfig(**{**fields, "dilations": tuple(fields["dilations"])})
+
+
 def save_speaker(encoder: SpeakerEncoder, folder: str | Path) -> None:
     """Write ``model.safetensors`` into a folder that exists: fp16, the configuration in its metadata."""
+    save_halved(encoder, "speaker", folder)
+
+
+def save_halved(network: nn.Module, kind: str, folder: str | Path) -> None:
+    """Write a network with a ``config`` as ``model.safetensors``: fp16, the configuration as ``kind`` in its metadata."""
     tensors = {name: value.detach().cpu().half() if value.is_floating_point() else value.cpu()
-               for name, value in encoder.state_dict().items()}
-    save_file(tensors, str(Path(folder) / MODEL_FILE), metadata={"speaker": json.dumps(asdict(encoder.config))})
+               for name, value in network.state_dict().items()}
+    save_file(tensors, str(Path(folder) / MODEL_FILE), metadata={kind: json.dumps(asdict(network.config))})
 
 
 def load_speaker(folder: str | Path) -> SpeakerEncoder:
     """The encoder of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError without one."""
     def build(config: dict) -> SpeakerEncoder:
-        return SpeakerEncoder(SpeakerConfig(**{**config, "dilations": tuple(config["dilations"])}))
+        return SpeakerEncoder(speaker_config(config))
 
     path = Path(folder) / MODEL_FILE
     return load_network(path, "speaker", "a speaker encoder's file", build).requires_grad_(False)

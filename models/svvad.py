@@ -1,16 +1,16 @@
 """SVVAD: which frames of a recording carry an enrolled speaker, learned through a frozen speaker encoder.
 
-    features (B, T, 80) -> header -> Conformer blocks -> (B, T', D)          (T' = ceil(T / 2), 20 ms)
-    enrolment (B, 192), tiled ---------------------------> concatenated (B, T', D + 192)
+    features (B, T, 80) -> header -> Conformer blocks -> (B, T', D)                  (T' = ceil(T / 2), 20 ms)
+    enrolment (B, 192) -> fixed projection (B, D), tiled -------> concatenated (B, T', 2 D)
         -> Transformer encoder -> gamma = sigmoid(.), beta: (B, T) each, every value held for two frames
     x_vad = gamma x + beta -> the frozen speaker encoder
 
 The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence: gamma = 0 silences a frame.
-gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. The
-transform of the enrolment embedding is the identity (the figure draws it as not trainable), scaled to unit variance.
-The header has the shape of the speaker encoder's first layers and is a copy of them, not trained. Any length from 1 s
-works; a long recording is better heard in windows, since attention grows with its square. Training:
-``core.training.svvad``.
+gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. Not
+trained are the transform of the enrolment embedding (the figure draws it so; here a fixed orthonormal projection) and
+the header, a copy of the encoder's layers before its pooling. :meth:`Svvad.start_from` sets out from frames projected
+like embeddings, from which the enrolment's projection is taken off. Any length from 1 s works; a long recording is better
+heard in windows, since attention grows with its square. Training: ``core.training.svvad``.
 
 Reference
 ---------
@@ -20,26 +20,32 @@ Gulati et al. 2020, arXiv 2005.08100. What the paper's text leaves open is ours.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from models.files import load_network
 from models.frontend import N_MELS
-from models.speaker import MODEL_FILE, WIDTH, SpeakerEncoder, Trunk
+from models.speaker import (
+    MODEL_FILE,
+    WIDTH,
+    FrameLayers,
+    SpeakerConfig,
+    SpeakerEncoder,
+    save_halved,
+    speaker_config,
+)
 
 
 @dataclass(frozen=True)
 class SvvadConfig:
     """Sizes. The defaults are those of the shipped network."""
 
-    layers: int = 12  # of the header's dense block, as the speaker encoder's
-    width: int = 96  # of the Conformer
+    header: SpeakerConfig = field(default_factory=SpeakerConfig)  # of the encoder that the header is a copy of
+    width: int = 96  # of the Conformer, and of the projected enrolment
     conformers: int = 2
     heads: int = 4
     kernel: int = 15  # of the Conformer's depthwise convolution, in frames of 20 ms
@@ -86,11 +92,12 @@ class Svvad(nn.Module):
     def __init__(self, config: SvvadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SvvadConfig()
-        self.header = Trunk(config.layers)
-        self.enter = nn.Sequential(nn.LayerNorm(self.header.width), nn.Linear(self.header.width, config.width))
+        self.header = FrameLayers(config.header)
+        self.register_buffer("projection", torch.linalg.qr(torch.randn(WIDTH, config.width)).Q.contiguous())
+        self.enter = nn.Linear(config.header.values, config.width)
         self.conformers = nn.ModuleList(Conformer(config.width, config.heads, config.kernel)
                                         for _ in range(config.conformers))
-        self.join = nn.Linear(config.width + WIDTH, config.joint)
+        self.join = nn.Linear(2 * config.width, config.joint)
         self.transformers = nn.ModuleList(
             nn.TransformerEncoderLayer(config.joint, config.heads, 2 * config.joint, 0.0, "gelu", batch_first=True)
             for _ in range(config.transformers))
@@ -103,24 +110,35 @@ class Svvad(nn.Module):
         """A random debug instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SvvadConfig(1, 8, 1, 2, 5, 16, 1)).eval()
+            return cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 16, 1)).eval()
 
     def start_from(self, encoder: SpeakerEncoder) -> None:
-        """Copy the encoder's first layers into the header. Raises RuntimeError where the sizes differ."""
-        self.header.load_state_dict(encoder.trunk.state_dict())
+        """Copy the encoder's layers into the header; begin as a difference of frames and enrolment, both projected.
+
+        Raises RuntimeError where the encoder's sizes are not the header's.
+        """
+        self.header.load_state_dict({k: v for k, v in encoder.state_dict().items() if k.startswith(FrameLayers.PARTS)})
+        n, width = self.config.header.values, self.config.width
+        scale = encoder.norm.weight[:n] / (encoder.norm.running_var[:n] + encoder.norm.eps).sqrt()
+        linear = self.projection.T @ encoder.out.weight[:, :n]  # (D, V): the part that reads the mean
+        with torch.no_grad():
+            self.enter.weight.copy_(linear * scale)
+            self.enter.bias.copy_(linear @ (encoder.norm.bias[:n] - encoder.norm.running_mean[:n] * scale))
+            self.join.weight[:width] = torch.cat([torch.eye(width), -torch.eye(width)], 1)
 
     def states(self, features: torch.Tensor) -> torch.Tensor:
         """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D)."""
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
-        x = self.enter(self.header(features).transpose(1, 2))  # (B, T', D)
+        x = self.enter(self.header.values(features).transpose(1, 2))  # (B, T', D)
         for block in self.conformers:
             x = block(x)
         return x
 
     def decide(self, enrolment: torch.Tensor, states: torch.Tensor, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """enrolment (B, 192), states (B, T', D) -> gamma and beta, both (B, n_frames)."""
-        tiled = (enrolment * WIDTH**0.5).unsqueeze(1).expand(-1, states.shape[1], -1)  # (B, T', 192)
+        projected = enrolment @ self.projection * WIDTH**0.5  # (B, D), about unit variance
+        tiled = projected.unsqueeze(1).expand(-1, states.shape[1], -1)  # (B, T', D)
         x = self.join(torch.cat([states, tiled.to(states.dtype)], 2))  # (B, T', J)
         for layer in self.transformers:
             x = layer(x)
@@ -135,12 +153,12 @@ class Svvad(nn.Module):
 
 def save_svvad(model: Svvad, folder: str | Path) -> None:
     """Write ``model.safetensors`` into a folder that exists: fp16, the configuration in its metadata."""
-    tensors = {name: value.detach().cpu().half() if value.is_floating_point() else value.cpu()
-               for name, value in model.state_dict().items()}
-    save_file(tensors, str(Path(folder) / MODEL_FILE), metadata={"svvad": json.dumps(asdict(model.config))})
+    save_halved(model, "svvad", folder)
 
 
 def load_svvad(folder: str | Path) -> Svvad:
     """The detector of a folder, frozen. Raises ValueError where the file isn't one, FileNotFoundError without one."""
-    path = Path(folder) / MODEL_FILE
-    return load_network(path, "svvad", "an SVVAD's file", lambda c: Svvad(SvvadConfig(**c))).requires_grad_(False)
+    def build(config: dict) -> Svvad:
+        return Svvad(SvvadConfig(**{**config, "header": speaker_config(config["header"])}))
+
+    return load_network(Path(folder) / MODEL_FILE, "svvad", "an SVVAD's file", build).requires_grad_(False)

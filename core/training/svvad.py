@@ -138,7 +138,7 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     encoder.eval().requires_grad_(False)
     model = Svvad()
     model.start_from(encoder)
-    model.header.requires_grad_(False).eval()
+    model.header.requires_grad_(False).eval()  # not trained: no gradient, no running statistics
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)

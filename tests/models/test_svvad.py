@@ -83,11 +83,18 @@ def test_another_enrolment_is_another_gate(model):
     assert not torch.equal(model(_embedding(seed=1), x)[0], model(_embedding(seed=2), x)[0])
 
 
-def test_the_header_may_start_as_the_encoders_first_layers(model):
+def test_the_header_starts_as_the_encoders_layers_and_frames_are_projected_like_embeddings():
     encoder, gate = SpeakerEncoder.tiny(5), Svvad.tiny()
+    torch.nn.init.normal_(encoder.norm.running_mean)
     gate.start_from(encoder)
     x = _features()
-    assert torch.equal(gate.header(x), encoder.trunk(x))
+    values = encoder.values(x)
+    assert torch.equal(gate.header.values(x), values)
+    mean, deviation = values.mean(2), torch.zeros(1, 16)
+    embedding = encoder.out(encoder.norm(torch.cat([mean, deviation], 1)))
+    rest = encoder.out(encoder.norm(torch.cat([encoder.norm.running_mean[:16][None], deviation], 1)))
+    projected = gate.enter(values.transpose(1, 2)).mean(1) - gate.enter(encoder.norm.running_mean[:16][None])
+    torch.testing.assert_close(projected, (embedding - rest) @ gate.projection, atol=1e-4, rtol=1e-3)
 
 
 def test_files_come_back_in_half_precision(model, tmp_path):
