@@ -8,6 +8,7 @@ for ``core.attribute.methods``.
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,8 +92,10 @@ class FInfoEDScorer:
 
         value = detector.reference.get("frame_threshold")
         threshold = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
-        return cls(detector.name, detector.content_sha256, detector.network, own_calibration_of(detector), threshold,
-                   detector.lock, detector.device)
+        parts = "\n".join(f"{part} {detector.digests.get(part, '')}" for part in ("model", "calibration", "reference"))
+        content = hashlib.sha256(parts.encode()).hexdigest()  # not the panel's files: it has no part in what is explained
+        return cls(detector.name, content, detector.network, own_calibration_of(detector), threshold, detector.lock,
+                   detector.device)
 
     @property
     def log_mel(self) -> bool:

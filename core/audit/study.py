@@ -54,7 +54,7 @@ def main() -> None:
     rows = list(_rows(options.corpus))
     clips = separation(scorer, rows, options.clips, options.seed)
     hybrids = localisation(scorer, rows, options.hybrids, options.seed)
-    made = {"model": detector.name, "content_sha256": detector.content_sha256, "seed": options.seed, "method": METHOD,
+    made = {"model": detector.name, "content_sha256": scorer.sha256, "seed": options.seed, "method": METHOD,
             "baseline": BASELINE, "separation": summary(clips), "hybrids": hybrids, "clips": clips}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(made, allow_nan=False) + "\n", encoding="utf-8")

@@ -94,10 +94,12 @@ def measure(options: argparse.Namespace, detector: Detector) -> Iterator[Line]:
     yield from minute_lines(options, detector)
     yield from folder_lines(options, detector)
     from core.commands.bench_attribution import attribution_lines
+    from core.commands.bench_complement import complement_lines
     from core.commands.bench_library import library_lines
     from core.commands.bench_speaker import speaker_lines
 
     yield from attribution_lines(options, detector)
+    yield from complement_lines(options, detector)
     yield from library_lines(options, detector)
     yield from speaker_lines(options)
     yield from long_lines(options)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from core.complement.disagreement import limit_of, spread_of, table
+from core.complement.disagreement import bounded, by_size, limit_of, opposed, table
 from core.complement.members import panel_lines
 from core.complement.shipped import FUSION, HELD_OUT, NETWORKS, PANEL, file_names
 from core.complement.tables import panel_table
@@ -86,14 +86,14 @@ def identity(into: Path) -> dict[str, Any]:
 
 
 def disagreement_figures(detector: Detector) -> dict[str, Any]:
-    """How far the panel's members are apart on held-out clips, and how often its finding is wrong then."""
+    """How far the panel's members contradict each other on held-out clips, and how often its finding is wrong then."""
     theirs, lines = panel_table(detector), panel_lines(detector)
     if theirs is None or not lines or not theirs.has_llr:
         return {}
-    scores = {name: theirs.others[name] for name in lines}
-    spread = spread_of(np.stack([lines[k].apply_many(v)[0] for k, v in scores.items()]))
-    return {"of": list(lines), "limit": round(limit_of(lines, scores), 4),
-            "rows": table(theirs.llr_log10, theirs.bonafide, spread)}
+    measure = opposed(bounded(lines, theirs.others))
+    return {"of": list(lines), "limit": round(limit_of(lines, theirs.others), 4),
+            "rows": table(theirs.llr_log10, theirs.bonafide, measure),
+            "by_size_of_the_finding": by_size(theirs.llr_log10, theirs.bonafide, measure)}
 
 
 def result(card: Mapping[str, Any]) -> str:

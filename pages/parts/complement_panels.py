@@ -38,7 +38,7 @@ def members_now(found: Desk, heard: Heard) -> None:
 
 
 def disagreement_words(found: Desk, heard: Heard) -> str:
-    """How far the panel's members are apart, in one sentence, with what that has meant on held-out clips."""
+    """Whether the panel's members contradict each other, with what that has meant on held-out clips."""
     from core.complement.disagreement import panel_disagreement
 
     told = panel_disagreement(found.examination.entropy.member_scores, heard.detector)
@@ -48,7 +48,7 @@ def disagreement_words(found: Desk, heard: Heard) -> str:
     words = told.words
     if measured:
         row = measured[0]
-        words += (f" On held-out clips beyond such a limit the finding pointed the wrong way in "
+        words += (f" On held-out clips beyond this limit the finding pointed the wrong way in "
                   f"{row['wrong_beyond']:.0%}, on the others in {row['wrong_within']:.0%}.")
     return words
 
