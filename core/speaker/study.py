@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from core.audio import Recording, read_recording
+from core.speaker.measured import alone_page
 from core.spectrum import pcm16
 from core.training.speaker_data import SAMPLE_RATE, Voice, load_voices, samples
 
@@ -92,6 +93,8 @@ def main() -> None:
     options = parser.parse_args()
     found = options.measure(options.folders, options.cases)
     options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.part == "alone":
+        options.output.with_suffix(".md").write_text(alone_page(found), encoding="utf-8")
     print(json.dumps({k: v for k, v in found.items() if k != "cases"}, indent=1))
 
 

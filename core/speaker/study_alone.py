@@ -26,6 +26,8 @@ from core.speaker.vad import HOP
 from core.speaker.verdict import segments
 from core.speaker.verify import verify
 from core.timeline import stretches
+from models import registry
+from models.registry import Detector, load_detector
 
 CASES = 120  # mixtures; twice as many questions
 ENROLMENT_S, OWN_S, TURN_S = 6.0, 8.0, 2.0
@@ -35,7 +37,7 @@ THRESHOLD = 0.5
 
 def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
     """The whole study, JSON-able."""
-    networks, rng = shipped("cpu"), np.random.default_rng(0)
+    networks, detector, rng = shipped("cpu"), load_detector(registry.DEFAULT_MODEL, "cpu"), np.random.default_rng(0)
     known = people(folders, ENROLMENT_S + OWN_S)
     real, made = ([p for p in known if p.bonafide is kind] for kind in (True, False))
     rows = []
@@ -46,9 +48,17 @@ def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
         forget()
     return {"what": __doc__.splitlines()[0],
             "command": f"python -m core.speaker.study alone VOICES SYNTHETIC --cases {cases}",
-            "networks_sha256": networks.sha256, "threshold": THRESHOLD, "mixtures": cases, "questions": len(rows),
+            "networks_sha256": networks.sha256, "detector": detector.name, "detector_sha256": detector.content_sha256,
+            "threshold": THRESHOLD, "mixtures": cases, "questions": len(rows),
             "voices": {"bona fide": len(real), "synthetic": len(made)},
-            "sources": sorted({p.kind for p in known}), **_summary(rows), "cases": rows}
+            "sources": sorted({p.kind for p in known}), "heard_by_detector": _heard(detector, {p.kind for p in known}),
+            **_summary(rows), "cases": rows}
+
+
+def _heard(detector: Detector, kinds: set[str]) -> list[str]:
+    """Those of the sources that the detector's card names, in whole or in part, among its training data."""
+    trained = detector.card.get("training_data", {}).get("by_source", {})
+    return sorted(kind for kind in kinds if any(kind in name or name in kind for name in trained))
 
 
 def mixture(pair: tuple[Person, Person], share: float) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:

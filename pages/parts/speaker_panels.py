@@ -15,7 +15,8 @@ from core.figures import speaker as drawn
 from core.segments import Segment
 from core.speaker import report
 from core.speaker.influence import strongest
-from core.speaker.several import row_of, voices
+from core.speaker.measured import several_words
+from core.speaker.several import measured, row_of, voices
 from core.speaker.verdict import PROPOSITIONS, Likeness, Verdict, contested, kept_frames, llr_curve, verdict
 from core.speaker.verify import THRESHOLDS, Verification
 from pages.parts import cache, widgets
@@ -200,6 +201,8 @@ def several(found: Desk, v: Verification) -> None:
     st.subheader("More than one voice?")
     row = row_of(v.speakers)
     st.markdown({None: "–", True: "✓", False: "!"}[row.passed] + " " + widgets.plain(row.message))
+    if v.speakers.limit is not None:
+        st.caption(several_words(measured()))
     if v.speakers.several:
         st.caption("Stretches of two seconds whose voice differs from the most frequent one.")
         stretches(found, voices(v.speakers), key="voices", empty="")

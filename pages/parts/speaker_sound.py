@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.figures import detector_llrs
 from core.jobs import FAILED
+from core.speaker.measured import alone_words
 from core.speaker.parts import wav
 from core.speaker.verdict import segments
 from core.speaker.verify import Verification
@@ -43,6 +44,7 @@ def only(found: Desk, v: Verification, at: float) -> None:
     st.subheader("Examine only this speaker")
     st.markdown("Is this voice real? The detector hears the kept frames alone, as a recording of its own, and its "
                 "finding stands beside the one for the whole recording.")
+    st.caption(alone_words(v.networks_sha256) or "How often this helps hasn't been measured with these networks.")
     kept, _ = segments(v, at)
     key = (v.sha256, v.enrolment.key, round(at, 2))
     if key not in asked().only:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import models.registry
+from core.speaker import measured as written
 from core.speaker import study, study_alone, study_several
+from core.speaker.measured import alone_page, alone_words, several_words
 from core.training.corpus import write_csv, write_views
 from core.training.speaker_data import Voice
 from tests.core.speaker.tiny import tiny_networks
@@ -52,17 +54,24 @@ def test_a_mixture_keeps_its_enrolments_out_and_knows_its_owner(folder):
     assert all(len(e) == 96_000 for e in enrolments)
 
 
-def test_every_mixture_is_asked_about_both_voices(folder):
+def test_every_mixture_is_asked_about_both_voices(folder, monkeypatch):
     found = study_alone.measure([folder], 2)
     assert found["questions"] == 4 and {r["asked"] for r in found["cases"]} == {"bona fide", "synthetic"}
     assert found["right"]["whole"][0] in (0.5, 0.0), "the whole's answer is right for one of the two, or there is none"
     assert found["moved_to_right"] - found["moved_to_wrong"] == pytest.approx(4 * found["alone_less_whole"][0])
     json.dumps(found, allow_nan=False)
+    page = alone_page(found)
+    assert "2 mixtures" in page and "| the whole recording | " in page and found["detector_sha256"][:12] in page
+    monkeypatch.setattr(written, "ALONE", folder / "alone.json")
+    assert alone_words(found["networks_sha256"]) == ""
+    written.ALONE.write_text(json.dumps(found))
+    assert "of 4 questions" in alone_words(found["networks_sha256"]) and alone_words("other networks") == ""
 
 
 def test_the_limit_lets_one_recording_in_twenty_through(folder):
     assert study_several.limit_of([*np.linspace(0, 1, 101), None]) == pytest.approx(0.95)
     found = study_several.measure([folder], 4)
+    assert "4 held-out speakers" in several_words(found) and several_words({}) == ""
     assert found["speakers"] == 4 and found["encoder_sha256"] == "tiny encoder 0" and found["limit"] >= 0
     json.dumps(found, allow_nan=False)
 
