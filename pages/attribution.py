@@ -15,7 +15,7 @@ from core.jobs import FAILED, Job
 from pages.parts import attribution_jobs as work
 from pages.parts import attribution_panels as panels
 from pages.parts import cache, progress, widgets
-from pages.parts.attribution_controls import Wish, controls, marked
+from pages.parts.attribution_controls import Wish, controls, marked, showcase
 from pages.parts.desk import Desk, blind_gate, desk, examination_place, opinion_note, plain_player
 from pages.parts.player import Span, pending_lane, player
 from pages.parts.state import session
@@ -111,6 +111,8 @@ def _result(found: Desk, wish: Wish, scorer: Any, made: tuple) -> None:
     st.subheader("Can this map be believed?")
     st.markdown(study_page.measured(scorer.sha256) or "Whether maps of this detector find synthetic stretches hasn't "
                 "been measured on a corpus; don't read them as a sign of where a recording was altered.")
+    if wish.ask.detector == str(found.examination.model):
+        showcase()
     if audit.result is not None:
         panels.audit_panel(found, audit.result, given, (*key, spans), given.unit)
     elif not audit.ended:

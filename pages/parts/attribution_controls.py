@@ -23,6 +23,9 @@ TARGET_WORDS = {"clip": "the whole recording's score", "region": "the selection,
                 "moment": "the selected moment's frame scores"}
 BASELINE_WORDS = {"silence": "silence", "mean-bonafide": "mean bona fide", "own-mean": "its own mean"}
 WINDOW_S = 4.0
+PASSES = {"attribution-method": "integrated-gradients", "attribution-baseline": "mean-bonafide",
+          "attribution-plane": "log-mel"}
+FAILS = PASSES | {"attribution-baseline": "silence", "attribution-plane": "waveform"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,16 @@ def controls(found: Desk) -> Wish:
                              captions=["which way", "how much, either way"]) == "signed"
     question = Question(str(target), span_of(found, str(target)), str(plane))
     return Wish(Ask(str(detector), question, str(method), str(baseline)), signed)
+
+
+def showcase() -> None:
+    """Two buttons: settings whose map passes its tests on most recordings, and settings whose map can't pass."""
+    left, right, _ = st.columns([3, 3, 4])
+    for column, words, chosen in ((left, "Show a map that usually passes", PASSES),
+                                  (right, "Show a map that fails", FAILS)):
+        column.button(words, on_click=st.session_state.update, args=(chosen,), width="stretch")
+    st.caption("The second one is Integrated Gradients laid on the waveform and compared with silence: the front end takes "
+               "a logarithm, which has no slope to follow there, so the parts don't add up.")
 
 
 def _listed(meanings: Mapping[str, str], names: Mapping[str, str]) -> str:

@@ -205,8 +205,6 @@ def audit_panel(found: Desk, audit: Any, given: Map, key: tuple, unit: str) -> N
     widgets.table(("", "test", "measured", "limit", ""), [_row(c) for c in audit.checks], numeric=(2, 3))
     for note in audit.notes:
         st.caption(note)
-    st.caption("To see a map fail, lay Integrated Gradients on the waveform and compare with silence: the front end's "
-               "logarithm has no slope to follow there, and the parts don't add up.")
     _curves(found, audit.curves, key, unit)
     left, right = st.columns(2, gap="large")
     with left:

@@ -100,6 +100,17 @@ def test_a_method_has_its_words_and_says_where_it_does_not_fit(explained):
     assert "Without this part" in explained.words()
 
 
+def test_one_click_shows_a_map_that_passes_and_one_that_fails(explained):
+    def shown() -> tuple[str, str]:
+        return box(explained, "Laid on").value, box(explained, "Compared with").value
+
+    for words, settings in (("Show a map that fails", ("waveform", "silence")),
+                            ("Show a map that usually passes", ("log-mel", "mean-bonafide"))):
+        next(b for b in explained.at.button if b.label == words).click().run()
+        explained.settle().settle()
+        assert shown() == settings and verdict(explained)
+
+
 def test_a_region_alone_and_a_moment_use_the_selection(explained):
     radio = next(r for r in explained.at.radio if r.label == "What is explained")
     radio.set_value("region").run()
