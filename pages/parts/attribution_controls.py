@@ -65,8 +65,8 @@ def showcase() -> None:
     for column, words, chosen in ((left, "Show a map that usually passes", PASSES),
                                   (right, "Show a map that fails", FAILS)):
         column.button(words, on_click=st.session_state.update, args=(chosen,), width="stretch")
-    st.caption("The second one is Integrated Gradients laid on the waveform and compared with silence: the front end takes "
-               "a logarithm, which has no slope to follow there, so the parts don't add up.")
+    st.caption("The second one is Integrated Gradients laid on the waveform and compared with silence: the front end "
+               "takes a logarithm, which has no slope to follow there, so the parts don't add up.")
 
 
 def _listed(meanings: Mapping[str, str], names: Mapping[str, str]) -> str:
