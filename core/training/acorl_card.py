@@ -112,6 +112,7 @@ def result(card: Mapping[str, Any]) -> str:
     if not theirs:
         return words
     found = theirs["fusion_less_panel"]
-    how = "better" if found["high"] < 0 else "worse" if found["low"] > 0 else "not told apart from it"
+    how = ("better" if found["high"] < 0 else "worse, so the panel goes on giving the finding" if found["low"] > 0 else
+           "not told apart from it, so the panel goes on giving the finding")
     rate = theirs["panel"]["eer_pooled"]["value"]
     return words + f" The panel that gives the finding has {rate:.1%} on the same clips: ACoRL's fusion is {how}."
