@@ -16,24 +16,9 @@ from pages.parts import attribution_jobs as work
 from pages.parts import attribution_panels as panels
 from pages.parts import cache, progress, widgets
 from pages.parts.attribution_controls import Wish, controls, marked, showcase
-from pages.parts.desk import Desk, blind_gate, desk, examination_place, opinion_note, plain_player
+from pages.parts.desk import Desk, examined, opinion_note, page, withheld
 from pages.parts.player import Span, pending_lane, player
 from pages.parts.state import session
-
-
-def main() -> None:
-    found = desk("Attribution")
-    if found is None:
-        return
-    if not blind_gate(found):
-        examination_place(found)
-        if found.examination is None:
-            _waiting(found)
-        elif found.examination.finding.abstained:
-            _withheld(found)
-        else:
-            _explain(found)
-    found.finish()
 
 
 def _waiting(found: Desk) -> None:
@@ -48,20 +33,16 @@ def _pending() -> list[dict]:
 
 def _withheld(found: Desk) -> None:
     """An abstained examination shows no score, and a map is a map of the score."""
-    codes = ", ".join(reason.code for reason in found.examination.finding.reasons)
-    st.info(f"The examination abstained ({codes}), so there is no score whose evidence could be shown. The Finding page "
-            "says what was missing.")
-    plain_player(found)
-    st.page_link("pages/finding.py", label="Go to the finding")
+    withheld(found, "there is no score whose evidence could be shown")
 
 
-def _explain(found: Desk) -> None:
+def _explain(found: Desk, done: Any) -> None:
     st.markdown("Where the detector takes its evidence from. The map describes the detector, not the recording, and is "
                 "tested on this recording before it is to be believed.")
     opinion_note(found)
     wish = controls(found)
     device = session().device
-    loading = work.scorer_job(wish.ask.detector, str(found.examination.model), device)
+    loading = work.scorer_job(wish.ask.detector, str(done.model), device)
     loading.wait(0.5)
     if loading.result is None:
         _not_yet(found, loading, "Loading the detector", ("explained detector", wish.ask.detector, device))
@@ -145,4 +126,4 @@ def _audition(found: Desk, wish: Wish, scorer: Any, made: tuple, box: Any, key: 
         found.places.append(progress.show(job, "Resynthesising", key="audition"))
 
 
-main()
+page("Attribution", examined(_waiting, _withheld, _explain))

@@ -13,26 +13,10 @@ import streamlit as st
 from core import figures
 from core.segments import Segment
 from pages.parts import cache, widgets
-from pages.parts.desk import Desk, blind_gate, desk, examination_place, opinion_note, plain_player
+from pages.parts.desk import Desk, examined, opinion_note, page, plain_player
 from pages.parts.player import Span, line_lane, pending_lane, player
 from pages.parts.sentence import abstention, sentence
 from pages.parts.stretches import stretches
-
-
-def main() -> None:
-    found = desk("Finding")
-    if found is None:
-        return
-    if not blind_gate(found):
-        examination_place(found)
-        done = found.examination
-        if done is None:
-            _waiting(found)
-        elif done.finding.abstained or done.finding.llr_log10 is None:
-            _no_finding(found, done)
-        else:
-            _result(found, done)
-    found.finish()
 
 
 def _waiting(found: Desk) -> None:
@@ -44,7 +28,8 @@ def _waiting(found: Desk) -> None:
     player(found.recording, found.opened, lanes=[pending_lane("score", "Score over time")] if running else [])
 
 
-def _no_finding(found: Desk, done: Any) -> None:
+def _no_finding(found: Desk) -> None:
+    done = found.examination
     abstention(done.finding)
     opinion_note(found)
     plain_player(found)
@@ -262,4 +247,4 @@ def _reproduce(found: Desk, done: Any) -> None:
     )
 
 
-main()
+page("Finding", examined(_waiting, _no_finding, _result))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.segments import Segment
 from pages.parts import cache, entropy_panels, widgets
-from pages.parts.desk import Desk, blind_gate, desk, examination_place, opinion_note, plain_player
+from pages.parts.desk import Desk, examined, opinion_note, page, withheld
 from pages.parts.player import Span, image_lane, line_lane, pending_lane, player
 from pages.parts.stretches import stretches
 
@@ -19,22 +19,6 @@ CAVEAT = (
     "signal. "
     "Low-entropy stretches are leads for listening, never a verdict."
 )
-
-
-def main() -> None:
-    found = desk("Frame entropy")
-    if found is None:
-        return
-    if not blind_gate(found):
-        examination_place(found)
-        done = found.examination
-        if done is None:
-            _waiting(found)
-        elif done.finding.abstained:
-            _withheld(found, done)
-        else:
-            _result(found, done)
-    found.finish()
 
 
 def _waiting(found: Desk) -> None:
@@ -47,16 +31,9 @@ def _waiting(found: Desk) -> None:
     player(found.recording, found.opened, lanes=lanes)
 
 
-def _withheld(found: Desk, done: Any) -> None:
+def _withheld(found: Desk) -> None:
     """An abstained examination shows no score, and entropy is what the score is made of."""
-    codes = ", ".join(reason.code for reason in done.finding.reasons)
-    st.info(
-        f"The examination abstained ({codes}), so its entropy would be read out of its range and is not "
-        "shown. "
-        "The Finding page says what was missing."
-    )
-    plain_player(found)
-    st.page_link("pages/finding.py", label="Go to the finding")
+    withheld(found, "its entropy would be read out of its range and is not shown")
 
 
 def _result(found: Desk, done: Any) -> None:
@@ -154,4 +131,4 @@ def _bench(found: Desk, entropy: Any, reference: Any) -> None:
     )
 
 
-main()
+page("Frame entropy", examined(_waiting, _withheld, _result))

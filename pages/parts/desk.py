@@ -6,6 +6,7 @@ in the place where the result will be, and hides scores in blind mode.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,41 @@ def desk(title: str) -> Desk | None:
     found = Desk(opened, cache.under_name(recording, opened.name), quality)
     _examine(found)
     return found
+
+
+def page(title: str, draw: Callable[[Desk], None]) -> None:
+    """A whole page on the recording on the desk: ``draw``, unless there is none or scores are hidden."""
+    found = desk(title)
+    if found is None:
+        return
+    if not blind_gate(found):
+        draw(found)
+    found.finish()
+
+
+def examined(
+    waiting: Callable[[Desk], None], abstained: Callable[[Desk], None], result: Callable[[Desk, Any], None]
+) -> Callable[[Desk], None]:
+    """What a page on the examination draws: one of three, by how far the examination has come."""
+
+    def draw(found: Desk) -> None:
+        examination_place(found)
+        if found.examination is None:
+            waiting(found)
+        elif found.examination.finding.abstained:
+            abstained(found)
+        else:
+            result(found, found.examination)
+
+    return draw
+
+
+def withheld(found: Desk, consequence: str) -> None:
+    """Instead of a result where the examination abstained; ``consequence`` goes on after "so"."""
+    codes = ", ".join(reason.code for reason in found.examination.finding.reasons)
+    st.info(f"The examination abstained ({codes}), so {consequence}. The Finding page says what was missing.")
+    plain_player(found)
+    st.page_link("pages/finding.py", label="Go to the finding")
 
 
 def start_reading(opened: Opened) -> Job | None:
@@ -180,4 +216,15 @@ def plain_player(found: Desk, *, report_heard: bool = False) -> None:
     player(found.recording, found.opened, lanes=[lane], report_heard=report_heard)
 
 
-__all__ = ["Desk", "blind_gate", "desk", "examination_place", "opinion_note", "plain_player", "start_reading"]
+__all__ = [
+    "Desk",
+    "blind_gate",
+    "desk",
+    "examination_place",
+    "examined",
+    "opinion_note",
+    "page",
+    "plain_player",
+    "start_reading",
+    "withheld",
+]

@@ -15,7 +15,7 @@ from core import jobs
 from core.errors import EarwitnessError
 from core.jobs import Job
 from pages.parts import cache
-from pages.parts.desk import Desk, blind_gate, desk, plain_player
+from pages.parts.desk import Desk, page, plain_player
 from pages.parts.state import Opened, session
 
 _KEY = "earwitness-library"
@@ -62,10 +62,8 @@ def asked(digest: str) -> Asked:
 
 def library_page(title: str, draw: Callable[[Desk, Any], None]) -> None:
     """A page on the recording and the library in use: ``draw(desk, library)``, or why there is no library."""
-    found = desk(title)
-    if found is None:
-        return
-    if not blind_gate(found):
+
+    def either(found: Desk) -> None:
         try:
             known = library()
         except EarwitnessError as problem:
@@ -74,7 +72,8 @@ def library_page(title: str, draw: Callable[[Desk, Any], None]) -> None:
             choose_library()
         else:
             draw(found, known)
-    found.finish()
+
+    page(title, either)
 
 
 def library() -> Any:
