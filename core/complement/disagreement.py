@@ -45,10 +45,10 @@ class Disagreement:
         """One sentence."""
         sides = f"{len(self.bonafide)} lean towards bona fide, {len(self.spoof)} towards synthesis"
         if self.beyond:
-            return (f"The members contradict each other: {sides}, and {self.value:.0%} of their evidence points the "
-                    f"other way, more than on {1 - SHARE:.0%} of the held-out clips.")
-        return (f"The members don't contradict each other unusually: {sides}, and {self.value:.0%} of their evidence "
-                f"points the other way (limit {self.limit:.0%}).")
+            return (f"The panel's members contradict each other: {sides}, and {self.value:.0%} of their evidence "
+                    f"points the other way, more than on {1 - SHARE:.0%} of the held-out clips.")
+        return (f"The panel's members don't contradict each other unusually: {sides}, and {self.value:.0%} of their "
+                f"evidence points the other way (limit {self.limit:.0%}).")
 
 
 def opposed(llrs: np.ndarray) -> np.ndarray:

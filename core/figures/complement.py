@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 
 from core.figures.template import BLUE, GREY, VERMILION, label, legend, new_figure
 
-_LIKE = [[0, "rgba(94,60,153,0)"], [1, "rgba(94,60,153,0.85)"]]
-_LIKE_DARK = [[0, "rgba(190,160,245,0)"], [1, "rgba(150,115,225,0.95)"]]
-_OPPOSED = [[0, "rgba(230,159,0,0.85)"], [0.5, "rgba(94,60,153,0)"], [1, "rgba(94,60,153,0.85)"]]
-_OPPOSED_DARK = [[0, "rgba(230,159,0,0.9)"], [0.5, "rgba(150,115,225,0)"], [1, "rgba(150,115,225,0.95)"]]
+_LIKE = [[0, "rgba(94,60,153,0)"], [1, "rgba(94,60,153,0.55)"]]
+_LIKE_DARK = [[0, "rgba(190,160,245,0)"], [1, "rgba(130,95,205,0.95)"]]
+_OPPOSED = [[0, "rgba(230,159,0,0.7)"], [0.5, "rgba(94,60,153,0)"], [1, "rgba(94,60,153,0.55)"]]
+_OPPOSED_DARK = [[0, "rgba(190,130,0,0.9)"], [0.5, "rgba(130,95,205,0)"], [1, "rgba(130,95,205,0.95)"]]
 KINDS = {"members": ("members alone", GREY, "square", "solid"),
          "plain": ("plus plain networks", "#E69F00", "circle", "dash"),
          "acorl": ("plus ACoRL alliances", "#8E6BC8", "diamond", "solid")}
@@ -63,12 +63,18 @@ def fusion_waterfall(start: float, steps: Sequence[tuple[str, float]], total: fl
     for edge in bounds:
         figure.add_vline(x=edge, line={"color": GREY, "width": 1.2, "dash": "dash"})
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    ends = [0.0, start, at, reported, *bounds]
-    figure.update_xaxes(title="log10 LR", range=[min(ends) - 0.5, max(ends) + 0.9])
+    figure.update_xaxes(title="log10 LR", range=_reach(start, [step for _, step in steps], reported))
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.4, -0.6], fixedrange=True)
     figure.update_layout(margin={"l": 150})
     legend(figure, [("■", "towards bona fide", BLUE), ("▨", "towards spoof", VERMILION), ("┆", "bounds", GREY)])
     return figure
+
+
+def _reach(start: float, steps: Sequence[float], reported: float) -> list[float]:
+    """The stretch of the axis that holds every bar and its number; bounds further out aren't drawn for their own sake."""
+    ends = [0.0, reported, *np.cumsum([start, *steps])]
+    room = max(0.25, 0.2 * (max(ends) - min(ends)))
+    return [min(ends) - room, max(ends) + 1.6 * room]
 
 
 def _bar(figure: go.Figure, place: int, base: float, step: float) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.complement.members import title
+from core.complement.members import VIEWS, title
 from core.complement.tables import cka_matrix, error_matrix, joined
 from core.figures import complement as drawn
 from pages.parts import widgets
 from pages.parts.complement_jobs import Heard
 from pages.parts.complement_panels import PAPER, matrix_table
 
-FUSIONS = (("", "fusion"), (", logistic", "logistic_fusion"), (", by representations", "late_fusion"))
+RATES = ("leave-source-out", "EER pooled", "EER, mean over systems", "Cllr")
+FUSED = (("acorl", "members and alliance fused (ACoRL)"), ("plain", "members and plain network fused"))
 ORDER = ("cepstra", "excitation", "f-infoed", "alliance")
 
 
@@ -27,7 +28,7 @@ def likeness(heard: Heard) -> None:
         if found is None:
             st.info("There are no held-out scores beside this model, so errors can't be compared.")
         else:
-            keys, matrix = error_matrix(found)
+            keys, matrix = _in_order(*error_matrix(found))
             _matrix(keys, matrix, "errors", True, f"{len(found.clip):,} held-out clips · {_command(heard)}", (
                 "correlation of being wrong on the same clips, each member at its own threshold of equal error rates: 1 "
                 "for the same errors, 0 for unrelated ones. Members that err apart are worth fusing.",
@@ -40,11 +41,18 @@ def likeness(heard: Heard) -> None:
             st.info("The likeness of representations wasn't measured for what is installed here.")
         else:
             windows = f"{heard.ours.card['cka']['windows']:,} held-out windows"
-            _matrix(*known, "cka", False, f"{windows} · {_command(heard)}", (
+            _matrix(*_in_order(*known), "cka", False, f"{windows} · {_command(heard)}", (
                 "likeness of what two members make of the same windows, up to rotation and scale: 1 for the same "
                 "geometry, near 0 for unrelated ones.",
                 "two members can represent much in common and still decide by what they don't share."),
                 "Kornblith et al. 2019, arXiv 1905.00414")
+
+
+def _in_order(keys: tuple[str, ...], matrix: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Members in the order of ``core.complement.members.VIEWS``, others last."""
+    known = list(VIEWS)
+    order = sorted(range(len(keys)), key=lambda i: known.index(keys[i]) if keys[i] in known else len(known))
+    return tuple(keys[i] for i in order), matrix[np.ix_(order, order)]
 
 
 def _matrix(keys: tuple[str, ...], matrix: np.ndarray, name: str, signed: bool, provenance: str,
@@ -75,7 +83,9 @@ def accuracy(heard: Heard) -> None:
         "seeds.",
         "the whiskers aren't confidence intervals; those are in the table below and are several times as wide. Recipes "
         "were settled while looking at these clips."))
-    widgets.table(("leave-source-out", "EER pooled", "EER, mean over systems", "Cllr"), _rates(card), numeric=(1, 2, 3))
+    widgets.table(RATES, _rates(card), numeric=(1, 2, 3))
+    with st.expander("Every network by itself, and other ways of fusing"):
+        widgets.table(RATES, _more_rates(card), numeric=(1, 2, 3))
     st.caption(f"{card['protocol']} 95 % intervals in brackets. Numbers: {heard.ours.folder.name}/card.json; made by "
                f"`{card['command']}`.")
     _differences(card)
@@ -84,18 +94,28 @@ def accuracy(heard: Heard) -> None:
 def _rates(card: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = [(title(name), card["members"][name]) for name in ORDER[:3]]
     rows += [("the three members fused", card["members_fused"])]
-    for kind, words in (("alliance", "alliance (ACoRL)"), ("plain_network", "the same network, plain")):
-        rows += [(f"{words}, seed {seed}", values) for seed, values in card[kind].items()]
-    for kind, words in (("acorl", "members and alliance fused (ACoRL)"), ("plain", "members and plain network fused")):
-        for how, place in FUSIONS:
-            rows += [(f"{words}{how}, seed {seed}", values) for seed, values in card[place][kind].items()]
+    for kind, words in FUSED:
+        rows += [(f"{words}, seed {seed}", values) for seed, values in card["fusion"][kind].items()]
     rows += [("four plain networks fused", card["four_plain_networks"])]
     theirs = card.get("against_the_panel") or {}
     rows += [(words, theirs[key]) for key, words in (("panel", "the panel that gives the finding"),
                                                      ("panel_and_fusion", "the panel and ACoRL's fusion added"))
              if key in theirs]
-    return [(words, _percent(v["eer_pooled"]), _percent(v["eer_macro"]),
-             _plain(v["cllr"]) if "cllr" in v else "–") for words, v in rows]
+    return [_rate(words, v) for words, v in rows]
+
+
+def _more_rates(card: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for kind, words in (("alliance", "alliance (ACoRL)"), ("plain_network", "the same network, plain")):
+        rows += [(f"{words}, seed {seed}", values) for seed, values in card[kind].items()]
+    for place, how in (("logistic_fusion", "logistic"), ("late_fusion", "by representations")):
+        for kind, words in FUSED:
+            rows += [(f"{words}, {how}, seed {seed}", values) for seed, values in card[place][kind].items()]
+    return [_rate(words, v) for words, v in rows]
+
+
+def _rate(words: str, v: dict[str, Any]) -> tuple[str, ...]:
+    return (words, _percent(v["eer_pooled"]), _percent(v["eer_macro"]), _plain(v["cllr"]) if "cllr" in v else "–")
 
 
 def _percent(v: dict[str, float]) -> str:

@@ -19,7 +19,7 @@ from pages.parts.player import line_lane
 
 PAPER = "arXiv 2404.15704 (ACoRL)"
 HOP_S = 0.25
-REACH = 3.0  # log10 units that a lane shows either way
+LEAST_REACH = 0.5  # log10 units that the lanes show either way, or more where a member says more
 
 
 def members_now(found: Desk, heard: Heard) -> None:
@@ -56,14 +56,13 @@ def disagreement_words(found: Desk, heard: Heard) -> str:
 def lanes(found: Desk, voices: Any, keys: list[str]) -> list[dict]:
     """One lane per chosen member, all on the same axis: log10 LR of the windows over each moment."""
     n = len(found.recording.samples)
-    made = []
-    for place, (member, values) in enumerate(zip(voices.members, voices.llrs, strict=True)):
-        if member.key in keys:
-            curve = np.clip(over_time(voices.windows, values, n, HOP_S), -REACH, REACH)
-            made.append(line_lane(f"member-{place}", member.title, curve, hop_s=HOP_S, start_s=HOP_S / 2, unit="log10 LR",
-                                  low=-REACH, high=REACH, diverging=True, above="bona fide ↑", below="spoof ↓",
-                                  short=member.title[:10]))
-    return made
+    everyone = enumerate(zip(voices.members, voices.llrs, strict=True))
+    shown = [(place, member, over_time(voices.windows, values, n, HOP_S)) for place, (member, values) in everyone
+             if member.key in keys]
+    reach = 1.06 * max([LEAST_REACH, *(float(np.nanmax(np.abs(curve))) for _, _, curve in shown)])
+    return [line_lane(f"member-{place}", member.title, curve, hop_s=HOP_S, start_s=HOP_S / 2, unit="log10 LR", low=-reach,
+                      high=reach, diverging=True, above="bona fide ↑", below="spoof ↓", short=member.title[:10])
+            for place, member, curve in shown]
 
 
 def course_table(voices: Any) -> dict[str, list]:

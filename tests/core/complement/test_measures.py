@@ -79,7 +79,7 @@ def test_only_an_unusual_contradiction_is_a_reason():
         return apart.disagreement(dict(zip("abcd", values, strict=True)), LINES, 0.3)
 
     assert told(2, 2, -2, -2).value == 0.5 and apart.reason(told(2, 2, -2, -2)).code == apart.CODE
-    assert "contradict each other: 2 lean" in told(2, 2, -2, -2).words
+    assert "members contradict each other: 2 lean" in told(2, 2, -2, -2).words
     assert apart.reason(told(2, 0.1, 1, -0.1)) is None and apart.reason(None) is None
     assert apart.reason(told(2, 0, 0.1, 2)) is None and apart.reason(told(0, 0, 0, 0)) is None
     assert apart.disagreement({"a": 2.0, "b": -2.0}, LINES, 0.1) is None, "two are too few"
