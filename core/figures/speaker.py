@@ -12,8 +12,10 @@ from core.figures.template import GREY, YELLOW, dress, label, legend, new_figure
 KEPT, REJECTED = "#009E73", "#E69F00"  # bluish green and orange (Okabe and Ito 2008); line styles say it again
 SOFT = "#8E6BC8"
 _LOOKS = {"raw": (GREY, "dot", "circle-open"), "energy": ("#56B4E9", "dash", "square-open"),
-          "silero": ("#CC79A7", "dashdot", "diamond-open"), "svvad": (KEPT, "solid", "circle")}
-NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD"}
+          "silero": ("#CC79A7", "dashdot", "diamond-open"), "svvad": (KEPT, "solid", "circle"),
+          "kept": (SOFT, "longdash", "x"), "known": ("#0072B2", "longdashdot", "star")}
+NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD's soft gate",
+         "kept": "frames kept at 0.5", "known": "with true boundaries"}
 
 
 def verdict_curve(thresholds: np.ndarray, kept: np.ndarray, rejected: np.ndarray, raw: float, gated: float,
@@ -81,7 +83,7 @@ def share_curves(curves: Mapping[str, Sequence[tuple[float, float, float, float]
             error_y={"type": "data", "symmetric": False, "array": high - rate, "arrayminus": rate - low, "thickness": 1.4,
                      "width": 4, "color": colour},
             hovertemplate=f"{NAMES.get(name, name)}: %{{y:.1f}} % at %{{x:.0f}} % of others<extra></extra>"))
-    marks = {"solid": "—", "dot": "···", "dash": "- -", "dashdot": "-·-", "longdash": "— —"}
+    marks = {"solid": "—", "dot": "···", "dash": "- -", "dashdot": "-·-", "longdash": "— —", "longdashdot": "—·—"}
     legend(figure, [(marks[_LOOKS.get(n, (SOFT, "longdash", ""))[1]], NAMES.get(n, n), _LOOKS.get(n, (SOFT,))[0])
                     for n in curves])
     figure.update_xaxes(title="share of other speakers, %")

@@ -53,8 +53,8 @@ def alone_page(made: Mapping[str, Any]) -> str:
         "voices, about 16 s each; the synthetic voice has 30, 50 or 70 % of the time. Each is asked about both voices, "
         "so the whole recording's finding, which is one number for two opposite questions, can't be right more than half "
         "the time. An abstention is no right answer. The speaker networks were trained on none of these voices; the "
-        f"detector was trained on {'some of these sources: ' + ', '.join(heard) if heard else 'none of these sources'}. All "
-        "sources: " + ", ".join(made["sources"]) + ".",
+        f"detector was trained on {'some of these sources: ' + ', '.join(heard) if heard else 'none of these sources'}. "
+        "All sources: " + ", ".join(made["sources"]) + ".",
         _table(("examined", "right \\[95 % over voices\\]", "no answer", "asked about a real voice", "a synthetic voice"),
                [(words, _interval(made["right"][way]), f"{made['no_answer'][way]:.0%}",
                  *(f"{made['by_asked'][kind][way]:.0%}" for kind in ("bona fide", "synthetic")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -32,10 +33,8 @@ SIGNS = {"same": "▲", "different": "▼", "neither": "■", None: "■"}
 
 def provenance(found: Desk, v: Verification) -> str:
     """The line under every figure of this page."""
-    name = found.recording.name if len(found.recording.name) <= 24 else found.recording.name[:23] + "…"
-    plain = name.replace("<", "‹").replace(">", "›").replace("&", "+")
-    return (f"{plain} · {v.sha256[:12]} · enrolment {v.enrolment.key[:8]} · speaker networks {v.networks_sha256[:8]} · "
-            f"{v.version}")
+    return (f"{replace(found, examination=None).provenance} · enrolment {v.enrolment.key[:8]} · speaker networks "
+            f"{v.networks_sha256[:8]} · {v.version}")
 
 
 def key_of(v: Verification) -> tuple:
