@@ -23,7 +23,8 @@ def test_every_cell_of_a_matrix_carries_its_number():
 @given(st.floats(-1, 1), st.lists(st.floats(-2, 2), min_size=1, max_size=5))
 def test_bars_begin_where_the_last_one_ended_and_stay_on_the_axis(start, steps):
     total = start + sum(steps)
-    figure = fusion_waterfall(start, [(f"m{i}", s) for i, s in enumerate(steps)], total, max(-1.0, min(1.0, total)), (-1, 1))
+    named = [(f"m{i}", s) for i, s in enumerate(steps)]
+    figure = fusion_waterfall(start, named, total, max(-1.0, min(1.0, total)), (-1, 1))
     bars = [t for t in figure.data if t.type == "bar"]
     ends = np.cumsum([start, *steps])
     assert np.allclose([b.base[0] for b in bars], [0.0, *ends[:-1]])
