@@ -73,12 +73,13 @@ def folders() -> tuple[Path, Path]:
 def shipped(device: str = "auto") -> SpeakerNetworks:
     """The shipped networks, loaded once per files and device. Raises ModelUnavailable with a sentence for the user."""
     from models.registry import DetectorUnavailable, choose_device
+    from models.speaker import MODEL_FILE
 
     try:
         chosen = choose_device(device)
     except DetectorUnavailable as problem:
         raise ModelUnavailable(str(problem.args[0])) from problem
-    missing = [folder.name for folder in folders() if not (folder / "model.safetensors").is_file()]
+    missing = [folder.name for folder in folders() if not (folder / MODEL_FILE).is_file()]
     if missing:
         raise ModelUnavailable(f"Speakers can't be compared here: the weights {' and '.join(missing)} aren't installed; "
                                "fetch the project's models folder again.")
@@ -92,14 +93,16 @@ def shipped(device: str = "auto") -> SpeakerNetworks:
 
 def _files() -> list[Path]:
     """Every file that makes a number, in a fixed order."""
-    names = ("model.safetensors", "calibration.safetensors", "card.json")
+    from models.speaker import MODEL_FILE
+
+    names = (MODEL_FILE, "calibration.safetensors", "card.json")
     return [folder / name for folder in folders() for name in names if (folder / name).is_file()]
 
 
 def _load(device: torch.device) -> SpeakerNetworks:
     from safetensors import SafetensorError
 
-    from models.speaker import load_speaker
+    from models.speaker import MODEL_FILE, load_speaker
     from models.svvad import load_svvad
 
     at_encoder, at_gate = folders()
@@ -120,7 +123,7 @@ def _load(device: torch.device) -> SpeakerNetworks:
         if file.suffix == ".safetensors":
             digest.update(_digest(file).encode())
     return SpeakerNetworks(encoder, gate, device, *calibrations, cards, digest.hexdigest(),
-                           _digest(at_encoder / "model.safetensors"))
+                           _digest(at_encoder / MODEL_FILE))
 
 
 def _card(folder: Path) -> dict[str, Any]:
@@ -132,8 +135,10 @@ def _card(folder: Path) -> dict[str, Any]:
 
 
 def _as_its_card_says(folder: Path, card: Mapping[str, Any]) -> None:
+    from models.speaker import MODEL_FILE
+
     expected = card.get("weights_sha256")
-    if expected is not None and expected != _digest(folder / "model.safetensors"):
+    if expected is not None and expected != _digest(folder / MODEL_FILE):
         raise ValueError(f"the weights of {folder.name} are not those that its card names")
 
 
