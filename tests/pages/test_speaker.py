@@ -156,9 +156,9 @@ def test_blind_mode_hides_the_verdict(enrolled):
     assert "Listen first" in enrolled.words() and not enrolled.charts()
 
 
-def test_error_curves_come_from_the_card(enrolled, networks, monkeypatch):
+def test_error_curves_come_from_the_card(open_page, networks, monkeypatch):
     curves = {str(s): {m: [0.1 + s / 4, 0.05, 0.4] for m in ("raw", "energy", "svvad")} for s in (0.0, 0.4, 0.8)}
     monkeypatch.setitem(networks.cards, "svvad-tiny", {"curves": curves})
-    enrolled.go("speaker")
-    figure = enrolled.charts()["share-curves"]
+    open_page.go("speaker")
+    figure = open_page.charts()["share-curves"]
     assert len(figure["data"]) == 3 and "svvad-tiny" in json.dumps(figure["layout"]["annotations"])

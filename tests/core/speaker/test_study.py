@@ -55,22 +55,22 @@ def test_a_mixture_keeps_its_enrolments_out_and_knows_its_owner(folder):
 
 
 def test_every_mixture_is_asked_about_both_voices(folder, monkeypatch):
-    found = study_alone.measure([folder], 2)
-    assert found["questions"] == 4 and {r["asked"] for r in found["cases"]} == {"bona fide", "synthetic"}
+    found = study_alone.measure([folder], 1)
+    assert found["questions"] == 2 and {r["asked"] for r in found["cases"]} == {"bona fide", "synthetic"}
     assert found["right"]["whole"][0] in (0.5, 0.0), "the whole's answer is right for one of the two, or there is none"
-    assert found["moved_to_right"] - found["moved_to_wrong"] == pytest.approx(4 * found["alone_less_whole"][0])
+    assert found["moved_to_right"] - found["moved_to_wrong"] == pytest.approx(2 * found["alone_less_whole"][0])
     json.dumps(found, allow_nan=False)
     page = alone_page(found)
-    assert "2 mixtures" in page and "| the whole recording | " in page and found["detector_sha256"][:12] in page
+    assert "1 mixtures" in page and "| the whole recording | " in page and found["detector_sha256"][:12] in page
     monkeypatch.setattr(written, "ALONE", folder / "alone.json")
     assert alone_words(found["networks_sha256"]) == ""
     written.ALONE.write_text(json.dumps(found))
-    assert "of 4 questions" in alone_words(found["networks_sha256"]) and alone_words("other networks") == ""
+    assert "of 2 questions" in alone_words(found["networks_sha256"]) and alone_words("other networks") == ""
 
 
 def test_the_limit_lets_one_recording_in_twenty_through(folder):
     assert study_several.limit_of([*np.linspace(0, 1, 101), None]) == pytest.approx(0.95)
-    found = study_several.measure([folder], 4)
+    found = study_several.measure([folder], 2)
     assert "4 held-out speakers" in several_words(found) and several_words({}) == ""
     assert found["speakers"] == 4 and found["encoder_sha256"] == "tiny encoder 0" and found["limit"] >= 0
     json.dumps(found, allow_nan=False)
