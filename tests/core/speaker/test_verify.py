@@ -125,7 +125,7 @@ def test_windows_that_overlap_count_once(networks, enrolled):
 
 
 def test_room_does_not_grow_with_length(networks, enrolled, monkeypatch):
-    monkeypatch.setattr(listening, "KEPT_BYTES", 100_000)
+    monkeypatch.setattr(listening, "KEPT_BYTES", 60_000)
     sounds = [voiced(9.0, seed=1), np.tile(voiced(9.0, seed=1), 3)]
     short, long = (listen(s, enrolled.embedding, networks, {"energy": energy_speech(s)}) for s in sounds)
     assert short.levels.n_bytes == long.levels.n_bytes and long.values is None
