@@ -70,28 +70,23 @@ def want(digest: str, name: str, source: bytes | Path | None, networks: Any, spa
     now, one = asked(), Wanted(digest, name, span)
     if one in now.references or one in now.wanted:
         return
-    reading = cache.reading(digest) if source is None else cache.read(digest, name, source)
-    if reading is None:
+    reading = cache.reading(digest)
+    known = None if reading is None or reading.result is None else reading.result[0]
+    if known is None and source is None:
         now.refused[digest] = f"{name} is no longer in memory; open it again."
         return
-    _referring(one, reading, networks)
-    now.wanted.append(one)
 
-
-def _referring(one: Wanted, reading: Job, networks: Any) -> Job:
     def work(job: Job) -> Any:
-        from core.errors import EarwitnessError
+        from core.audio import read_recording
         from core.speaker.enrol import refer
 
         job.report(0.1, "decoding")
-        while not reading.wait(0.5):
-            job.report(0.1)
-        if reading.result is None:
-            raise EarwitnessError(reading.reason)
+        recording = read_recording(source, name) if known is None else cache.under_name(known, name)
         job.report(0.5, "listening")
-        return refer(cache.under_name(reading.result[0], one.name), networks, one.span)
+        return refer(recording, networks, span)
 
-    return jobs.submit(_reference_key(one, networks), work, lane="quick")
+    jobs.submit(_reference_key(one, networks), work, lane="quick")
+    now.wanted.append(one)
 
 
 def _reference_key(one: Wanted, networks: Any) -> tuple:
