@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,20 @@ def page(made: Mapping[str, Any]) -> str:
         "right values in the wrong places; and replaced by the map of the same network with destroyed weights. A "
         "shuffled map still adds up, and stability isn't measured for the bad ones, so they are caught by the other "
         "tests alone.",
-        _table(("", "passes the audit", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
+        markdown_table(("", "passes the audit", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
                [(KINDS[k], f"{found['reliable'][k]:.0%}",
                  *(_quartiles(found["quartiles"][k].get(c)) for c in ("faithful", "loudness", "agreement")))
                 for k in KINDS]),
         "Medians with quartiles. How often a good map's value lies above a bad one's (0.5 is chance):",
-        _table(("against", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
+        markdown_table(("against", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
                [(KINDS[k], *(f"{v:.3f}" for v in found["auc"][k].values())) for k in ("random", "destroyed")]),
         "Which tests the maps miss, in clips:",
-        _table(("test", *KINDS.values()), [(LABELS[c], *(str(found["missed"][k][c]) for k in KINDS)) for c in LABELS]),
+        markdown_table(("test", *KINDS.values()), [(LABELS[c], *(str(found["missed"][k][c]) for k in KINDS)) for c in LABELS]),
         "## Which method finds a synthetic stretch?",
         "Bona fide speech with one stretch of 0.5 to 1.5 s from a synthetic clip of the same source. A ratio of 1 says "
         "that a map has no more of itself inside the stretch than the stretch has of the time; means with 95 % bootstrap "
         "intervals over hybrids.",
-        _table(("method", "hybrids", "inside", "inside, towards spoof", "edges (±80 ms)", "columns told apart (AUC)"),
+        markdown_table(("method", "hybrids", "inside", "inside, towards spoof", "edges (±80 ms)", "columns told apart (AUC)"),
                [(METHODS[m].title, str(v["hybrids"]), *(_ci(v[k]) for k in ("inside", "inside, towards spoof", "edges",
                                                                             "auc of columns")))
                 for m, v in made["hybrids"].items()]),
@@ -82,7 +82,8 @@ def preference(hybrids: Mapping[str, Any]) -> str:
     return words + (f" The intervals don't set it apart from {', '.join(rivals)}." if rivals else "")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 

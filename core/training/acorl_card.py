@@ -20,6 +20,7 @@ from core.training.acorl import AcorlOptions
 from core.training.acorl_bank import load_view_vectors
 from core.training.acorl_evaluate import BASE, SEEDS, cka_table, evaluate
 from core.training.acorl_fusion import spread_weights
+from core.training.acorl_page import page
 from core.training.acorl_runs import ALL, FROZEN, Material
 from core.training.held_out_table import held_out_table, manifest_facts
 from core.training.measure import HeldOut, calibrate
@@ -68,6 +69,7 @@ def finish(material: Material, detector: Detector, into: Path, corpus: Path | No
     }
     card["result"] = result(card)
     (into / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (into / "CARD.md").write_text(page(card), encoding="utf-8")
     return card
 
 

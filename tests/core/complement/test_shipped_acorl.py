@@ -40,6 +40,13 @@ def test_the_cards_rates_follow_from_the_held_out_scores(real):
     assert metrics.cllr(b, s) == pytest.approx(fused["cllr"]["value"], abs=5e-3)
 
 
+def test_the_page_beside_the_card_is_made_from_it(real):
+    from core.training.acorl_page import page
+
+    words = (SHIPPED / "CARD.md").read_text(encoding="utf-8")
+    assert words == page(real.card) and real.card["result"] in words
+
+
 def test_three_seeds_were_compared_and_the_sentence_follows(real):
     from core.training.acorl_card import result
 
