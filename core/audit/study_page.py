@@ -48,12 +48,14 @@ def page(made: Mapping[str, Any]) -> str:
         markdown_table(("against", *(LABELS[c] for c in ("faithful", "loudness", "agreement"))),
                [(KINDS[k], *(f"{v:.3f}" for v in found["auc"][k].values())) for k in ("random", "destroyed")]),
         "Which tests the maps miss, in clips:",
-        markdown_table(("test", *KINDS.values()), [(LABELS[c], *(str(found["missed"][k][c]) for k in KINDS)) for c in LABELS]),
+        markdown_table(("test", *KINDS.values()),
+                       [(LABELS[c], *(str(found["missed"][k][c]) for k in KINDS)) for c in LABELS]),
         "## Which method finds a synthetic stretch?",
         "Bona fide speech with one stretch of 0.5 to 1.5 s from a synthetic clip of the same source. A ratio of 1 says "
         "that a map has no more of itself inside the stretch than the stretch has of the time; means with 95 % bootstrap "
         "intervals over hybrids.",
-        markdown_table(("method", "hybrids", "inside", "inside, towards spoof", "edges (±80 ms)", "columns told apart (AUC)"),
+        markdown_table(
+            ("method", "hybrids", "inside", "inside, towards spoof", "edges (±80 ms)", "columns told apart (AUC)"),
                [(METHODS[m].title, str(v["hybrids"]), *(_ci(v[k]) for k in ("inside", "inside, towards spoof", "edges",
                                                                             "auc of columns")))
                 for m, v in made["hybrids"].items()]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from core.audit.study_page import markdown_table
@@ -13,8 +13,8 @@ def page(card: Mapping[str, Any]) -> str:
     """Markdown."""
     parts = [
         f"# {card['title']}", f"**{card['result']}**",
-        f"{card['paper']}. {card['licence']}. {card['sign'][0].upper()}{card['sign'][1:]}. Hears: {card['hears']}. Weights: "
-        + ", ".join(f"{name} {count:,}" for name, count in card["parameters"].items()) + ".",
+        f"{card['paper']}. {card['licence']}. {card['sign'][0].upper()}{card['sign'][1:]}. Hears: {card['hears']}. "
+        "Weights: " + ", ".join(f"{name} {count:,}" for name, count in card["parameters"].items()) + ".",
         "## Leave-source-out", card["protocol"],
         markdown_table(("what", "EER pooled, %", "EER, mean over systems, %", "Cllr"), _rates(card)),
         "## ACoRL less plain fusion, same seed",
