@@ -43,7 +43,7 @@ def several_words(found: Mapping[str, Any]) -> str:
 
 def alone_page(made: Mapping[str, Any]) -> str:
     """The page about the study, Markdown."""
-    voices, heard = made["voices"], made["heard_by_detector"]
+    voices = made["voices"]
     parts = [
         "# Does hearing one speaker alone help the finding?",
         f"Written by `{made['command']}`; the numbers of every question are in the JSON beside this page. Speaker "
@@ -52,9 +52,9 @@ def alone_page(made: Mapping[str, Any]) -> str:
         f"{made['mixtures']} mixtures by turns of {voices['bona fide']} bona fide and {voices['synthetic']} synthetic "
         "voices, about 16 s each; the synthetic voice has 30, 50 or 70 % of the time. Each is asked about both voices, "
         "so the whole recording's finding, which is one number for two opposite questions, can't be right more than half "
-        "the time. An abstention is no right answer. The speaker networks were trained on none of these voices; the "
-        f"detector was trained on {'some of these sources: ' + ', '.join(heard) if heard else 'none of these sources'}. "
-        "All sources: " + ", ".join(made["sources"]) + ".",
+        "the time. An abstention is no right answer. Neither the speaker networks nor the detector were trained on these "
+        "voices or their sources: " + ", ".join(made["sources"]) + "."
+        + (f" Left out, because the detector heard them: {', '.join(made['left_out'])}." if made["left_out"] else ""),
         _table(("examined", "right \\[95 % over voices\\]", "no answer", "asked about a real voice", "a synthetic voice"),
                [(words, _interval(made["right"][way]), f"{made['no_answer'][way]:.0%}",
                  *(f"{made['by_asked'][kind][way]:.0%}" for kind in ("bona fide", "synthetic")))

@@ -39,6 +39,8 @@ def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
     """The whole study, JSON-able."""
     networks, detector, rng = shipped("cpu"), load_detector(registry.DEFAULT_MODEL, "cpu"), np.random.default_rng(0)
     known = people(folders, ENROLMENT_S + OWN_S)
+    heard = _heard(detector, {p.kind for p in known})
+    known = [p for p in known if p.kind not in heard]
     real, made = ([p for p in known if p.bonafide is kind] for kind in (True, False))
     rows = []
     for case in range(cases):
@@ -51,7 +53,7 @@ def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
             "networks_sha256": networks.sha256, "detector": detector.name, "detector_sha256": detector.content_sha256,
             "threshold": THRESHOLD, "mixtures": cases, "questions": len(rows),
             "voices": {"bona fide": len(real), "synthetic": len(made)},
-            "sources": sorted({p.kind for p in known}), "heard_by_detector": _heard(detector, {p.kind for p in known}),
+            "sources": sorted({p.kind for p in known}), "left_out": heard,
             **_summary(rows), "cases": rows}
 
 
