@@ -56,7 +56,7 @@ def library_map(
                 customdata=rows[mine].tolist(),
                 hovertext=[words[i] for i in mine],
                 hovertemplate="%{hovertext}<extra></extra>",
-                marker={"color": colour, "symbol": shape, "size": 6 if by_label else 7, "opacity": 0.6},
+                marker={"color": colour, "symbol": shape, "size": 6 if by_label else 7, "opacity": 0.75},
                 unselected={"marker": {"opacity": 0.18}},
             )
         )
@@ -131,7 +131,7 @@ def _path(figure: go.Figure, path: np.ndarray, words: Sequence[str], trust: np.n
             hovertemplate="%{hovertext}<extra></extra>",
             customdata=[-1] * len(path),
             text=[str(i + 1) for i in range(len(path))] if len(path) <= 40 else None,
-            textposition="top center",
+            textposition=[("bottom center", "top center")[i % 2] for i in range(len(path))],  # neighbours in time apart
             marker={"symbol": symbols, "size": 17, "color": YELLOW, "line": {"color": "#000000", "width": 1.6}},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},

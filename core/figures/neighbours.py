@@ -58,6 +58,7 @@ def layer_rank_matrix(
                 marker={
                     "color": colour,
                     "symbol": shape,
+                    "opacity": 1,
                     "size": [24 if c["sha256"] == chosen else 17 for c in mine],
                     "line": {
                         "color": ["#E69F00" if c["match"] else colour for c in mine],

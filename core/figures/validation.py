@@ -25,7 +25,8 @@ def det(curves: Sequence[DetPoints], *, provenance: str = "") -> go.Figure:
     """DET curves on normal-deviate axes, the first one as the page's own; the dot is where both errors are equal."""
     from scipy.special import ndtri
 
-    figure = new_figure(height=420, provenance=provenance, top=14)
+    above = 18 * len(curves) if len(curves) > 4 else 0  # px for the names, where they would hide the curves
+    figure = new_figure(height=420 + above, provenance=provenance, top=14 + above)
     first = curves[0]
     low = float(np.clip(0.7 / max(first.n), 0.001, 0.02))
     high = 0.6 if max(c.eer for c in curves) < 0.15 else 0.98
@@ -44,7 +45,8 @@ def det(curves: Sequence[DetPoints], *, provenance: str = "") -> go.Figure:
                           "misses %{customdata[1]:.1%}<extra></extra>"))
         mark = "━━" if i == 0 else MARKS[line["dash"]]
         words = f'<span style="color:{line["color"]}"><b>{mark}</b></span> {_safe(curve.name)}: EER {curve.eer:.1%}'
-        label(figure, words.replace("%", " %"), 1, 1, paper=True, xanchor="right", yanchor="top", dx=-6, dy=-4 - 18 * i)
+        label(figure, words.replace("%", " %"), 1, 1, paper=True, xanchor="right", yanchor="bottom" if above else "top",
+              dx=-6, dy=(above - 14 if above else -4) - 18 * i)
     if 0 < first.eer < 1:
         at = ndtri([first.eer])
         figure.add_trace(go.Scatter(x=at, y=at, mode="markers", name="EER", marker={"color": TEAL, "size": 10},

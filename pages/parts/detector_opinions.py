@@ -108,7 +108,7 @@ def _table(found: Desk, answers: list[Opinion]) -> None:
 
 def _default_row(found: Desk) -> tuple[str, ...]:
     finding = found.examination.finding
-    name = f"{found.examination.model.rsplit('/', 1)[-1]} (default)"
+    name = f"{widgets.decider(finding)} (default)"
     if finding.abstained:
         codes = ", ".join(r.code for r in finding.reasons)
         return (name, "–", "–", "–", f"no finding ({codes})", "see Model card")

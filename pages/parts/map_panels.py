@@ -223,7 +223,7 @@ def _about(plan: Any, kind: str, layer: int) -> None:
         f"Of this picture as a whole: trustworthiness {figures['trustworthiness']:.2f} (1 is best), "
         f"{figures['neighbours_preserved']:.0%} of every segment's nearest are kept. Fitted once on snapshot "
         f"{plan.about['snapshot'][:12]} with umap-learn {plan.about['umap_learn']}, seed {plan.about['seed']}, "
-        f"{plan.about['parameters']}."
+        f"{', '.join(f'{name} {value}' for name, value in plan.about['parameters'].items())}."
     )
 
 

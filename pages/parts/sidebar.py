@@ -13,7 +13,7 @@ import streamlit as st
 from core.frames import format_time
 from pages.parts import cache
 from pages.parts.state import Opened, session
-from pages.parts.widgets import facts, interval_text, lights, side_sign
+from pages.parts.widgets import decider, facts, interval_text, lights, side_sign
 
 _STYLE = Path(__file__).with_name("style.css")
 
@@ -109,15 +109,12 @@ def _blind_switch() -> None:
     )
 
 
-def _decides(done: Any) -> str:
-    """What gives the finding: the panel, or the model by itself."""
-    return done.finding.detectors[0].name.removesuffix(" (decides)")
-
-
 def _detector_line(opened: Opened | None) -> None:
     job = cache.examining(opened.digest, device=session().device) if opened else None
     done = job.result if job is not None and job.state == "done" else None
-    words = "The embedded default gives the finding" if done is None else f"Finding by {_decides(done)} · {done.device}"
+    words = "The embedded default gives the finding"
+    if done is not None:
+        words = f"Finding by {decider(done.finding)} · {done.device}"
     st.html(f'<div class="ew-soft">{escape(words)}</div>')
     with st.expander("Details"):
         if done is None:
@@ -128,7 +125,7 @@ def _detector_line(opened: Opened | None) -> None:
             return
         facts(
             [
-                ("decides", _decides(done)),
+                ("decides", decider(done.finding)),
                 ("model", done.model),
                 ("weights", done.weights_sha256[:12]),
                 ("device", done.device),

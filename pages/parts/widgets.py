@@ -182,3 +182,8 @@ def empty(words: str, page: str | None = "pages/intake.py", link: str = "Go to I
     st.info(words)
     if page is not None:
         st.page_link(page, label=link)
+
+
+def decider(finding: Any) -> str:
+    """What gave the finding's score: the panel, or the model by its name."""
+    return finding.detectors[0].name.removesuffix(" (decides)")

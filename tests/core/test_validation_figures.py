@@ -106,3 +106,12 @@ def test_perfect_reversed_and_useless_scores_can_be_drawn(scores):
     for figure in (drawn.det(det_curves(held)), drawn.tippett(tippett(held)), drawn.ece(ece_plot(held)),
                    drawn.reliability(reliability(held, n=5))):
         assert "NaN" not in figure.to_json()
+
+
+def test_the_names_of_many_curves_lie_above_them():
+    many = HeldOutScores.from_rows([r | {f"score:m{i}": r["score"] for i in range(7)} for r in rows(20)])
+    figure = drawn.det(det_curves(many))
+    names = [a for a in figure.layout.annotations if "EER" in a.text]
+    heights = [a.yshift for a in names]
+    assert len(names) == 8 == len(set(heights)) and all(a.yanchor == "bottom" and a.yshift >= 0 for a in names)
+    assert max(heights) < figure.layout.margin.t
