@@ -35,7 +35,7 @@ SAVE_EVERY = 200
 class SpeakerRecipe:
     """How the shipped encoder was trained."""
 
-    steps: int = 850
+    steps: int = 700
     seconds_per_batch: float = 64.0  # of sound, shared out among crops of one length
     crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
     rate: float = 1.5e-3  # the highest

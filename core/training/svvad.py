@@ -34,16 +34,16 @@ from models.svvad import Svvad, film
 SAVE_EVERY = 100
 LEAST_S = 2.6  # of a voice that is mixed
 LOSSES = ("keep", "beat", "reject", "absent")
-ABLATION_STEPS = 120
+ABLATION_STEPS = 80
 
 
 @dataclass(frozen=True)
 class SvvadRecipe:
     """How the shipped network was trained. A loss with weight 0 is left out."""
 
-    steps: int = 900
-    batch: int = 16
-    seconds: float = 4.0
+    steps: int = 360
+    batch: int = 12
+    seconds: float = 3.0
     rate: float = 1e-3
     decay: float = 0.01
     margin: float = 0.5

@@ -15,7 +15,7 @@ from core.training.corpus import write_views
 from core.training.speaker_data import Voice
 from core.training.speaker_trials import Side
 from core.training.svvad import LOSSES, SvvadRecipe, ablated, losses, total_variation, triplet
-from core.training.svvad_evaluate import chosen, frame_auc, score_trial
+from core.training.svvad_evaluate import chosen, frame_auc, score
 from core.training.svvad_evaluate import test_of as recording_of
 from core.training.svvad_mix import OTHER, SILENCE, TARGET, MixStream, active, halves_of, mix, overlapped, turns
 from models.silero import Silero
@@ -160,12 +160,11 @@ def test_the_target_speaks_as_long_whatever_the_share():
 
 
 def test_every_method_scores_a_trial_and_knowing_all_is_hearing_all():
-    test = recording_of(0, 0.0, _sides(), set())
-    found, gamma = score_trial(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.zeros(192), test)
-    assert set(found) == {"raw", "energy", "silero", "svvad", "kept", "known"} and len(gamma) == 300
-    known = [score_trial(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.ones(192) / 192**0.5,
-                         replace(test, truth=np.full(300, TARGET)))[0][name] for name in ("raw", "known")]
-    assert known[0] == known[1]
+    tests = [replace(recording_of(i, 0.0, _sides(), set()), truth=np.full(300, truth))
+             for i, truth in ((0, TARGET), (1, OTHER))]
+    found, gamma = score(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.ones(2, 192) / 192**0.5, tests)
+    assert set(found) == {"raw", "energy", "silero", "svvad", "kept", "known"} and gamma.shape == (2, 300)
+    assert found["known"][0] == found["raw"][0] and found["known"][1] == -1
 
 
 def test_frame_auc_of_a_perfect_and_of_a_blind_gate():
