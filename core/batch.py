@@ -20,6 +20,7 @@ from core.encode import BATCH, FP16_MAX
 from core.entropy import clip_score, population_distance, speech_weights
 from core.errors import UnreadableAudio
 from core.frames import SAMPLE_RATE, Window, plan_windows
+from core.panel import read_panel
 from core.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -145,9 +146,8 @@ def _forward(bucket: list[tuple[_Clip, Window]], detector: Detector) -> None:
             states = network.encode(wav)  # (B, L, T, F)
         states = states.clamp(-FP16_MAX, FP16_MAX).half().float()
         out = network.analyse(states)
-        clip_logit = out.clip_logit if detector.panel is None else detector.panel(wav, states[:, 0]).clip
         sums = torch.einsum("bt,btf->bf", torch.from_numpy(weights).float().to(device), out.aggregated)
-        results = torch.cat([clip_logit.float()[:, None], sums.float()], dim=1).float().cpu().numpy()  # (B, 1 + F)
+        results = torch.cat([out.clip_logit.float()[:, None], sums.float()], dim=1).float().cpu().numpy()  # (B, 1 + F)
     for (clip, window), row in zip(bucket, results, strict=True):
         clip.scores[window.index] = row[0]
         clip.state_sum += row[1:]
@@ -169,12 +169,17 @@ def _ready(line: deque, detector: Detector) -> Iterator[tuple[Hashable, Any]]:
 
 
 def _evidence(clip: _Clip, detector: Detector) -> ClipEvidence:
-    windows = np.array([(w.start, w.stop) for w in clip.timeline.windows]) / SAMPLE_RATE
+    began = time.perf_counter()
+    reading = read_panel(clip.recording, detector)
+    timeline = clip.timeline if reading is None else reading.timeline
+    windows = np.array([(w.start, w.stop) for w in timeline.windows]) / SAMPLE_RATE
     mean = clip.state_sum / max(float(clip.speech.sum()), 1e-9)
+    hop_s = detector.network.encoder.hop_s
     return ClipEvidence(
-        window_scores=clip.scores,
+        window_scores=clip.scores if reading is None else reading.scores,
         window_times=windows.reshape(-1, 2),
-        window_seconds=clip.timeline.speech_seconds(clip.speech, detector.network.encoder.hop_s),
+        window_seconds=timeline.speech_seconds(clip.speech, hop_s) if reading is None
+        else reading.speech_seconds(clip.speech),
         distance=population_distance(mean, detector.deciding_reference),
-        seconds=clip.seconds,
+        seconds=clip.seconds + time.perf_counter() - began,
     )

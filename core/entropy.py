@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from core.audio import Recording
     from core.encode import Encoding
+    from core.panel import PanelReading
     from core.quality import Quality
-    from models.panel import PanelOutput
     from models.registry import Detector
 
 __all__ = [
@@ -87,10 +87,10 @@ class EntropyAnalysis:
 
     entropy: bits per frame; score: frame score (log10 units, higher = bona fide, uncalibrated: see
     `SPOOF_BELOW`); window_scores: raw clip scores of what decides (the panel, or f-InfoED where
-    there is none) [W], higher = bona fide; own_window_scores: f-InfoED's clip logits [W]; member_scores: the
-    panel's members by view, means over the windows; window_times: (start_s, stop_s)
-    [W, 2];
-    window_seconds: seconds each window counts for in the clip score [W]; entropy_map: bits, float16 [T, D];
+    there is none) [W], higher = bona fide; window_times: (start_s, stop_s) of its windows [W, 2];
+    window_seconds: seconds each counts for in the clip score [W]; own_window_scores, own_window_seconds: f-InfoED's
+    clip logits and the seconds of its windows [V]; member_scores: the panel's members by view, means over the
+    windows; entropy_map: bits, float16 [T, D];
     kl_nats_per_frame, recon_mse, mean_bits: means over the frames with speech; distance: Mahalanobis distance
     to the calibration population.
     """
@@ -108,12 +108,13 @@ class EntropyAnalysis:
     low_runs: tuple[Run, ...]
     frame_spoof_runs: tuple[Region, ...]
     own_window_scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    own_window_seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
     member_scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def own_score(self) -> float | None:
         """f-InfoED's raw score of the whole recording, whoever decides."""
-        return clip_score(self.own_window_scores, self.window_seconds) if len(self.own_window_scores) else None
+        return clip_score(self.own_window_scores, self.own_window_seconds) if len(self.own_window_scores) else None
 
     @property
     def clip_score(self) -> float:
@@ -157,15 +158,18 @@ def analyse_entropy(
     recording: Recording,
     detector: Detector,
     quality: Quality | None = None,
+    reading: PanelReading | None = None,
     *,
     on_progress: Callable[[float], Any] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> EntropyAnalysis:
     """Run the heads over an encoding. With `quality`, means and stretches regard speech only.
 
+    reading: what the panel says, where there is one: its scores then stand in the place of f-InfoED's own.
+
     Raises Cancelled where `cancelled()` turns true between batches.
     """
-    reader = _Reader(encoding, recording, detector, quality)
+    reader = _Reader(encoding, recording, detector, quality, reading)
     for done in reader.read(cancelled):
         if on_progress is not None:
             on_progress(done)
@@ -176,9 +180,14 @@ class _Reader:
     """Goes through an encoding batch by batch and collects what `EntropyAnalysis` holds."""
 
     def __init__(
-        self, encoding: Encoding, recording: Recording, detector: Detector, quality: Quality | None
+        self,
+        encoding: Encoding,
+        recording: Recording,
+        detector: Detector,
+        quality: Quality | None,
+        reading: PanelReading | None,
     ) -> None:
-        self.encoding, self.recording, self.detector = encoding, recording, detector
+        self.encoding, self.recording, self.detector, self.reading = encoding, recording, detector, reading
         self.hop_s = float(encoding.hop_s)
         encoder = detector.network.encoder
         self.start_s = float(encoding.start_s)
@@ -187,10 +196,7 @@ class _Reader:
         self.speech = speech_weights(quality, n, self.hop_s, self.start_s)
         self.map = np.zeros((n, latent), np.float16)
         self.curves = np.zeros((n, 4), np.float32)  # bits, score, KL in nats, squared error
-        self.window_scores = np.zeros(len(encoding.windows))
-        self.own_scores = np.zeros(len(encoding.windows))
-        names = () if detector.panel is None else detector.panel.names
-        self.members = np.zeros((len(encoding.windows), len(names)))
+        self.scores = np.zeros(len(encoding.windows))
         self.state_sum = np.zeros(int(encoder.n_features))
         self.state_weight = 0.0
 
@@ -206,7 +212,7 @@ class _Reader:
             with torch.inference_mode():
                 self._batch(indices, states)
             seen += len(indices)
-            yield seen / max(1, len(self.window_scores))
+            yield seen / max(1, len(self.scores))
 
     def _batch(self, indices: list[int], states: torch.Tensor) -> None:
         """One batch of windows of equal length, states [B, L, T, F]."""
@@ -218,13 +224,12 @@ class _Reader:
         with self.detector.lock:
             out = network.analyse(states.to(device).float())
             rebuilt = network.reconstruct(out.mu)  # (B, T, 80)
-            panel = self._panel(indices, states)
         bits = out.entropy / LN2  # (B, T, D)
         target = mel_target(self.recording, [self.encoding.windows[i] for i in indices], rebuilt, self.detector)
         curves = torch.stack(
             [
                 bits.sum(-1),
-                ((out.frame_logit if panel is None else panel.frames) - self._frame_threshold()) / LN10,
+                out.frame_logit,
                 kl_to_standard_normal(out.mu, out.logvar).sum(-1),
                 (rebuilt - target).square().mean(-1),
             ],
@@ -232,10 +237,7 @@ class _Reader:
         )  # (B, T, 4)
         maps, curves = bits.half().cpu().numpy(), curves.float().cpu().numpy()
         states_mixed = out.aggregated.float().cpu().numpy()  # (B, T, F)
-        self.own_scores[indices] = out.clip_logit.float().cpu().numpy()
-        self.window_scores[indices] = self.own_scores[indices] if panel is None else panel.clip.cpu().numpy()
-        if panel is not None:
-            self.members[indices] = panel.members.cpu().numpy()
+        self.scores[indices] = out.clip_logit.float().cpu().numpy()
         for row, i in enumerate(indices):
             self.timeline.put(self.map, i, maps[row])
             self.timeline.put(self.curves, i, curves[row])
@@ -244,28 +246,28 @@ class _Reader:
             self.state_sum += weights @ states_mixed[row, fresh : self.timeline.counts[i]]
             self.state_weight += float(weights.sum())
 
-    def _panel(self, indices: list[int], states: torch.Tensor) -> PanelOutput | None:
-        """The panel's view of these windows, where there is a panel."""
-        import torch
-
-        panel, device = self.detector.panel, self.detector.device
-        if panel is None:
-            return None
-        windows = [self.encoding.windows[i] for i in indices]
-        wav = np.stack([self.recording.samples[w.start : w.stop] for w in windows]).astype(np.float32)
-        return panel(torch.from_numpy(wav).to(device), states[:, 0].to(device).float())
-
     def _frame_threshold(self) -> float:
         """Frame score at which the frame head is undecided; 0 where the reference does not say."""
-        value = self.detector.deciding_reference.get("frame_threshold")
+        decides = self.detector.reference if self.reading is None else self.detector.deciding_reference
+        value = decides.get("frame_threshold")
         return 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
 
+    def _frame_scores(self) -> np.ndarray:
+        """What decides, per frame of the grid, log10 units over its threshold [T]."""
+        values = self.curves[:, 1]
+        if self.reading is not None:
+            frames = self.reading.frames
+            values = frames[np.minimum(np.arange(self.timeline.n_frames), len(frames) - 1)]
+        return (values - self._frame_threshold()) / LN10
+
     def result(self) -> EntropyAnalysis:
-        reference, timeline = self.detector.deciding_reference, self.timeline
-        seconds = timeline.speech_seconds(self.speech, self.hop_s)
-        panel = self.detector.panel
-        names = () if panel is None else panel.names
-        bits, score = self.curves[:, 0].copy(), self.curves[:, 1].copy()
+        reference, reading = self.detector.deciding_reference, self.reading
+        own_seconds = self.timeline.speech_seconds(self.speech, self.hop_s)
+        timeline = self.timeline if reading is None else reading.timeline
+        scores = self.scores if reading is None else reading.scores
+        seconds = own_seconds if reading is None else reading.speech_seconds(self.speech)
+        names = () if reading is None else self.detector.panel.names
+        bits, score = self.curves[:, 0].copy(), self._frame_scores()
         means = np.average(self.curves.astype(np.float64), axis=0, weights=self.speech)
         low_bits = reference.get("low_entropy_bits")
         low = [] if low_bits is None else self._stretches(bits, float(np.asarray(low_bits).reshape(-1)[0]))
@@ -274,7 +276,7 @@ class _Reader:
         return EntropyAnalysis(
             entropy=Track("entropy", bits, self.hop_s, self.start_s, "bits per frame", "frame entropy H_t"),
             score=Track("score", score, self.hop_s, self.start_s, "log10", "frame score, higher = bona fide"),
-            window_scores=self.window_scores,
+            window_scores=scores,
             window_times=windows.reshape(-1, 2),
             window_seconds=seconds,
             entropy_map=self.map,
@@ -284,8 +286,9 @@ class _Reader:
             distance=population_distance(self.state_sum / max(self.state_weight, 1e-9), reference),
             low_runs=tuple(Run(*self._span(a, b), float(bits[a:b].mean())) for a, b in low),
             frame_spoof_runs=tuple(Region(*self._span(a, b), float(score[a:b].mean())) for a, b in spoof),
-            own_window_scores=self.own_scores,
-            member_scores={name: clip_score(self.members[:, j], seconds) for j, name in enumerate(names)},
+            own_window_scores=self.scores,
+            own_window_seconds=own_seconds,
+            member_scores={n: clip_score(reading.members[:, j], seconds) for j, n in enumerate(names)},
         )
 
     def _stretches(self, values: np.ndarray, threshold: float) -> list[tuple[int, int]]:

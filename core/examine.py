@@ -19,6 +19,7 @@ from core.audio import Recording, read_recording, safe_name
 from core.entropy import EntropyAnalysis, analyse_entropy
 from core.errors import Cancelled, EarwitnessError, ModelUnavailable
 from core.finding import Finding, calibration_of, conclude
+from core.panel import read_panel
 from core.quality import Quality, measure_quality
 from core.report_json import to_dict
 from core.settings import LIMITS
@@ -164,7 +165,13 @@ def _examine(
     encoding = encode(
         recording,
         detector,
-        on_progress=lambda share: tell(0.1 + 0.7 * share, "encoding"),
+        on_progress=lambda share: tell(0.1 + 0.4 * share, "encoding"),
+        cancelled=cancelled,
+    )
+    reading = read_panel(
+        recording,
+        detector,
+        on_progress=lambda share: tell(0.5 + 0.4 * share, "listening"),
         cancelled=cancelled,
     )
     entropy = analyse_entropy(
@@ -172,7 +179,8 @@ def _examine(
         recording,
         detector,
         quality,
-        on_progress=lambda share: tell(0.8 + 0.18 * share, "measuring entropy"),
+        reading,
+        on_progress=lambda share: tell(0.9 + 0.08 * share, "measuring entropy"),
         cancelled=cancelled,
     )
     finding = conclude(recording, quality, entropy, detector)

@@ -1,15 +1,18 @@
-"""The panel: six members, each linear in the statistics of one view of a window, added up; and a linear frame score.
+"""The panel: members that are each linear in one view of a window, added up; and a linear frame score.
 
-Small on purpose. With fifty systems from twenty sources to learn from, networks with more freedom learn the sources;
-a member here has a few hundred weights, is fitted in closed form, and can be read. Their errors differ, so the sum is
-better than any of them. Files in :func:`save_panel` and :func:`load_panel`; fitting lives in ``core.training``.
+Five views are fixed transforms (``models.views``). The sixth is what the published AASIST network, trained elsewhere on
+ASVspoof 5 and frozen here, hands to its own output layer. A member has a few hundred weights, is fitted in closed form
+and can be read: with fifty systems from twenty sources to learn from, networks with more freedom learn the sources. The
+members' errors differ, so the sum is better than any of them. Fitting lives in ``core.training``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,12 +20,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import views
+from models.aasist import AASIST, AASISTConfig, build_aasist
 from models.files import load_network
 
-ENCODER_VIEW = "encoder"
+NETWORK_VIEW = "aasist"
 LIMIT = 5.0  # standardised statistics are cut off here: one odd number must not decide
 WIDTHS = {"cepstra": 80, "phase": 514, "residual": 288, "lines": 160, "modulation": 209}
 LOCAL = 6 * views.TRACKS
+FRAME = 320  # samples a frame score stands for
+PIECE = 64_000  # samples the network hears at once; its own were 64,600
+LEVEL = 0.05  # RMS at which it hears them
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class PanelOutput:
 
     clip: torch.Tensor  # (B,) weighted sum of the members
     members: torch.Tensor  # (B, M) in the order of Panel.names
-    frames: torch.Tensor  # (B, T) at 20 ms, as many as the states
+    frames: torch.Tensor  # (B, N // FRAME) at 20 ms
 
 
 class Linear(nn.Module):
@@ -51,52 +58,84 @@ class Linear(nn.Module):
 class Panel(nn.Module):
     """Members by view, their weights in the sum, and the frame score."""
 
-    def __init__(self, encoder_width: int = 384, half: int = 40, short: int = 15, n_positions: int = 200) -> None:
+    def __init__(self, network: AASISTConfig | None = None, half: int = 40, short: int = 15) -> None:
         super().__init__()
-        self.encoder_width, self.half, self.short, self.n_positions = encoder_width, half, short, n_positions
-        self.register_buffer("positions", torch.zeros(n_positions, encoder_width))  # what the encoder adds to its input
-        self.names = (*views.VIEWS, ENCODER_VIEW)
-        self.members = nn.ModuleDict({name: Linear(WIDTHS.get(name, 4 * encoder_width)) for name in self.names})
+        self.half, self.short = half, short
+        self.network = AASIST(network).eval()
+        self.names = (*views.VIEWS, NETWORK_VIEW)
+        widths = {**WIDTHS, NETWORK_VIEW: 5 * self.network.config.graph[1]}
+        self.members = nn.ModuleDict({name: Linear(widths[name]) for name in self.names})
         self.register_buffer("share", torch.ones(len(self.names)))
         self.local = Linear(LOCAL)
+
+    def unfitted(self) -> Panel:
+        """Another panel of the same shape, without weights; it shares the frozen network."""
+        other = Panel(self.network.config, self.half, self.short)
+        other.network = self.network
+        return other.eval().requires_grad_(False)
 
     @property
     def size(self) -> int:
         """How many views have a say."""
         return int((self.share > 0).sum())
 
-    def vectors(self, wav: torch.Tensor, states: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """wav (B, N) at 16 kHz and the encoder's first states (B, T, F) -> vector per view, frame tracks (B, D, S)."""
+    def vectors(self, wav: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """wav (B, N) at 16 kHz -> vector per view, frame tracks (B, D, S) at 10 ms. The network listens only where it has
+        a say.
+        """
         x = views.prepare(wav)
         tracks, power = views.frame_tracks(x)
         vectors = views.clip_views(x, tracks, power)
-        vectors[ENCODER_VIEW] = encoder_moments(states - self.positions[: states.shape[1]])
+        if self.share[self.names.index(NETWORK_VIEW)] > 0:
+            vectors[NETWORK_VIEW] = self.embed(wav)
+        else:
+            vectors[NETWORK_VIEW] = wav.new_zeros(len(wav), len(self.members[NETWORK_VIEW].weight))
         return vectors, views.local_tracks(tracks)
+
+    def embed(self, wav: torch.Tensor) -> torch.Tensor:
+        """The network's mean embedding of the pieces that cover wav (B, N), repeated where it is shorter: (B, D).
+
+        It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16 where the processor computes in it and no
+        gradient is asked for.
+        """
+        n = wav.shape[-1]
+        if n < PIECE:
+            wav = wav.repeat(1, -(-PIECE // n))[:, :PIECE]
+            n = PIECE
+        wav = views.guarded(wav)
+        wav = wav * (LEVEL / (wav.square().mean(-1, keepdim=True).sqrt() + 1e-6))
+        count = -(-n // PIECE)
+        starts = [round(i * (n - PIECE) / max(1, count - 1)) for i in range(count)]
+        pieces = torch.stack([wav[:, s : s + PIECE] for s in starts], 1).flatten(0, 1)  # (B count, PIECE)
+        with torch.autocast(wav.device.type, torch.bfloat16, enabled=computes_bfloat16(wav)):
+            found = [self.network.embed(part) for part in pieces.split(1 if wav.device.type == "cpu" else 32)]
+        return torch.cat(found).float().view(len(wav), count, -1).mean(1)
 
     def local_statistics(self, tracks: torch.Tensor) -> torch.Tensor:
         """Frame tracks (B, D, S) -> what the frame score sees, (B, LOCAL, S)."""
         return views.local_moments(tracks, self.half, self.short)
 
-    def forward(self, wav: torch.Tensor, states: torch.Tensor) -> PanelOutput:
-        """wav (B, N), first hidden states (B, T, F) -> :class:`PanelOutput`."""
-        vectors, tracks = self.vectors(wav, states)
+    def forward(self, wav: torch.Tensor) -> PanelOutput:
+        """wav (B, N) at 16 kHz -> :class:`PanelOutput`."""
+        vectors, tracks = self.vectors(wav)
         members = torch.stack([self.members[name](vectors[name]) for name in self.names], -1)  # (B, M)
         local = self.local(self.local_statistics(tracks).transpose(1, 2))  # (B, S)
-        return PanelOutput(members @ self.share, members, at_frames(local, states.shape[1]))
+        return PanelOutput(members @ self.share, members, at_frames(local, wav.shape[-1] // FRAME))
 
 
-def panel_for(encoder: nn.Module) -> Panel:
-    """An unfitted panel that reads this encoder's first states; its position embeddings, if any, are taken off."""
-    positions = getattr(encoder, "embed_positions", None)
-    table = torch.zeros(200, encoder.n_features) if positions is None else positions.weight.detach().float()
-    panel = Panel(encoder.n_features, n_positions=len(table))
-    panel.positions.copy_(table)
-    return panel.eval()
+def panel_with(tensors: Mapping[str, torch.Tensor]) -> Panel:
+    """An unfitted panel with these published AASIST tensors. Raises ValueError where they aren't an AASIST's."""
+    network = build_aasist(tensors)
+    panel = Panel(network.config)
+    panel.network = network
+    return panel.eval().requires_grad_(False)
 
 
-def encoder_moments(states: torch.Tensor) -> torch.Tensor:
-    """Mean, deviation, deviation of first and second differences over time: (B, T, F) -> (B, 4F)."""
-    return torch.cat(views.all_moments(states.transpose(1, 2)), 1)
+def computes_bfloat16(x: torch.Tensor) -> bool:
+    """Whether x's device has bfloat16 arithmetic and x is in no graph of derivatives."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return False
+    return x.device.type == "cuda" or (x.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 
 def at_frames(local: torch.Tensor, n_frames: int) -> torch.Tensor:
@@ -110,11 +149,16 @@ def at_frames(local: torch.Tensor, n_frames: int) -> torch.Tensor:
 
 def save_panel(panel: Panel, path: str | Path) -> None:
     """Write one safetensors file with the panel's shape in its metadata, fp32 (it is small)."""
-    tensors = {name: value.detach().cpu().float().contiguous() for name, value in panel.state_dict().items()}
-    save_file(tensors, str(path), metadata={"panel": json.dumps({name: getattr(panel, name) for name in
-                                                                 ("encoder_width", "half", "short", "n_positions")})})
+    tensors = {name: value.detach().cpu().contiguous() for name, value in panel.state_dict().items()}
+    shape = {"network": asdict(panel.network.config), "half": panel.half, "short": panel.short}
+    save_file(tensors, str(path), metadata={"panel": json.dumps(shape)})
+
+
+def _build(shape: dict[str, Any]) -> Panel:
+    network = {k: tuple(v) if isinstance(v, list) else v for k, v in shape["network"].items()}
+    return Panel(AASISTConfig(**network), shape["half"], shape["short"])
 
 
 def load_panel(path: str | Path) -> Panel:
     """Rebuild a panel. Raises ValueError where the file isn't one or doesn't fit what it says of itself."""
-    return load_network(path, "panel", "a panel's file", lambda config: Panel(**config)).requires_grad_(False)
+    return load_network(path, "panel", "a panel's file", _build).requires_grad_(False)

@@ -42,11 +42,18 @@ TRACKS = 20 + len(PHASE_EDGES) - 1 + 36  # channels of the frame tracks
 def resample_guarded(wav: torch.Tensor) -> torch.Tensor:
     """16 kHz -> 14.4 kHz in the Fourier domain, nothing above 7.1 kHz kept. (B, N) -> (B, 0.9 N), N a multiple of 20."""
     n = wav.shape[-1]
+    return torch.fft.irfft(_guarded_spectrum(wav)[..., : (n * 9 // 10) // 2 + 1], n * 9 // 10) * 0.9
+
+
+def guarded(wav: torch.Tensor) -> torch.Tensor:
+    """Nothing above 7.1 kHz, still at 16 kHz: (B, N) -> (B, N)."""
+    return torch.fft.irfft(_guarded_spectrum(wav), wav.shape[-1])
+
+
+def _guarded_spectrum(wav: torch.Tensor) -> torch.Tensor:
     spectrum = torch.fft.rfft(wav)
-    kept = (n * 9 // 10) // 2 + 1
-    hz = torch.arange(kept, device=wav.device, dtype=wav.dtype) * (RATE_IN / n)
-    gain = torch.sigmoid((7_120.0 - hz) / 12.0)
-    return torch.fft.irfft(spectrum[..., :kept] * gain, n * 9 // 10) * 0.9
+    hz = torch.arange(spectrum.shape[-1], device=wav.device, dtype=wav.dtype) * (RATE_IN / wav.shape[-1])
+    return spectrum * torch.sigmoid((7_120.0 - hz) / 12.0)
 
 
 def prepare(wav: torch.Tensor) -> torch.Tensor:

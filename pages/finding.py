@@ -182,7 +182,7 @@ VIEW_WORDS = {
     "residual": "what linear prediction leaves: pulses, noise, harmonicity",
     "lines": "narrow lines in the long-term spectrum",
     "modulation": "how the bands' loudness flutters, 1-200 Hz",
-    "encoder": "the speech encoder's first hidden state",
+    "aasist": "what the published AASIST network, trained on ASVspoof 5, makes of it",
 }
 
 

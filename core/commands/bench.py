@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +147,7 @@ def minute_lines(options: argparse.Namespace, detector: Detector) -> Iterator[Li
     """A complete finding of 60 s from wav bytes, against the bare encoder over the same windows."""
     from core.commands.speechlike import speechlike, wav_bytes
     from core.examine import examine, forget
+    from core.panel import panel_windows
 
     samples = speechlike(MINUTE)
     data = wav_bytes(samples)
@@ -162,7 +163,8 @@ def minute_lines(options: argparse.Namespace, detector: Detector) -> Iterator[Li
     yield Line("60 s, complete finding", times["whole"], "s")
     yield Line("60 s, complete finding over bare encoder", times["ratio"], "x", 1.5)
     if detector.panel is not None:
-        both = interleaved({"bare": lambda: bare(detector, batches, panel=True), "whole": whole}, repeats)
+        heard = [samples[w.start : w.stop][None] for w in panel_windows(len(samples))]
+        both = interleaved({"bare": lambda: bare(detector, batches, heard), "whole": whole}, repeats)
         yield Line("60 s, complete finding over bare encoder and panel", both["ratio"], "x", 1.5)
     yield Line("60 s, faster than real time", MINUTE / times["whole"], "x", 25.0, least=True)
     began = time.perf_counter()
@@ -182,17 +184,18 @@ def window_batches(samples: np.ndarray) -> list[np.ndarray]:
     return [np.stack([samples[windows[i].start : windows[i].stop] for i in group]) for group in groups]
 
 
-def bare(detector: Detector, batches: list[np.ndarray], panel: bool = False) -> None:
-    """The encoder alone, without adapters, heads or storage; bf16 on cuda. With the panel that decides, if asked."""
+def bare(detector: Detector, batches: list[np.ndarray], heard: Sequence[np.ndarray] = ()) -> None:
+    """The encoder alone, without adapters, heads or storage; bf16 on cuda. Then the panel over ``heard``, [1, N] each."""
     import torch
 
     kind = detector.device.type
     with detector.lock, torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         for batch in batches:
             wav = torch.from_numpy(batch).to(detector.device)
-            states = detector.network.encode(wav, adapters=False)
-            if panel:
-                detector.panel(wav, states[:, 0].float())
+            detector.network.encode(wav, adapters=False)
+    with detector.lock, torch.inference_mode():
+        for window in heard:
+            detector.panel(torch.from_numpy(window).to(detector.device))
         if kind == "cuda":
             torch.cuda.synchronize(detector.device)
 

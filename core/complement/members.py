@@ -38,7 +38,6 @@ VIEWS = {
     PANEL + "residual": "statistics of the prediction residual",
     PANEL + "lines": "narrow lines of the long-term spectrum",
     PANEL + "modulation": "power of the band envelopes at 1-200 Hz",
-    PANEL + "encoder": "the speech encoder's first state",
     PANEL + "aasist": "what a published AASIST network hands to its output layer",
 }
 

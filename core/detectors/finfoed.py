@@ -15,7 +15,8 @@ import numpy as np
 
 from core.detectors.base import Opinion
 from core.errors import Cancelled
-from core.frames import plan_windows
+from core.frames import Window, plan_windows
+from core.panel import panel_windows, read_panel
 
 if TYPE_CHECKING:
     import threading
@@ -90,7 +91,7 @@ class FInfoEDDetector:
 
         What decides scores: the panel where there is one, f-InfoED's own head otherwise.
         """
-        parts = [self._score(wav[:, w.start : w.stop]) for w in plan_windows(wav.shape[1])]
+        parts = [self._score(wav[:, w.start : w.stop]) for w in self.plan(wav.shape[1])]
         if not parts:
             raise ValueError("there are no samples to score")
         return sum(parts) / len(parts)
@@ -99,7 +100,11 @@ class FInfoEDDetector:
         network, panel = self.detector.network, self.detector.panel
         if panel is None:
             return network.analyse(network.encode(wav)).clip_logit
-        return panel(wav, network.encode(wav, adapters=False)[:, 0]).clip
+        return panel(wav).clip
+
+    def plan(self, n_samples: int) -> tuple[Window, ...]:
+        """The windows of what decides."""
+        return plan_windows(n_samples) if self.detector.panel is None else panel_windows(n_samples)
 
     def opinion(self, recording: Recording, encoding: Encoding | None = None, *,
                 on_progress: Callable[[float], Any] | None = None,
@@ -117,7 +122,7 @@ class FInfoEDDetector:
         finding = conclude(recording, quality, evidence, self.detector)
         notes = tuple(f"No score: {reason.message}." for reason in finding.reasons)
         llr = finding.detectors[0].llr if finding.detectors else None
-        windows = plan_windows(len(recording.samples))
+        windows = self.plan(len(recording.samples))
         scores = np.zeros(0) if finding.abstained else np.asarray(evidence.window_scores, dtype=np.float64)
         return Opinion(self.name, self.title, self.content_sha256, finding.score, llr,
                        None if finding.abstained else finding.bounds, () if finding.abstained else windows, scores,
@@ -127,7 +132,8 @@ class FInfoEDDetector:
         if encoding is not None and encoding.adapters and encoding.model == self.detector.name:
             from core.entropy import analyse_entropy
 
-            return analyse_entropy(encoding, recording, self.detector, quality)
+            reading = read_panel(recording, self.detector)
+            return analyse_entropy(encoding, recording, self.detector, quality, reading)
         from core.batch import score_many
 
         _, evidence = next(iter(score_many([(0, recording, quality)], self.detector)))

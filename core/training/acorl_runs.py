@@ -58,7 +58,7 @@ class Material:
         """Rows that a fold trains on and how often each is drawn: balanced as the panel's fit, a clip by its length."""
         clips = self.clips if fold == ALL else split(self.clips, FOLDS[fold])[0]
         rows = self.windows.rows_of(clips)
-        share = clip_weights(clips, 0.0)
+        share = clip_weights(clips)
         total: dict[str, int] = {}
         for r in rows:
             total[self.windows.clip[r]] = total.get(self.windows.clip[r], 0) + self.windows.samples[r]

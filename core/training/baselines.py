@@ -58,8 +58,8 @@ def leave_out_scores(clips: Sequence[Clip], folds: Sequence[Sequence[str]], feat
         train, test = split([c for c in clips if not c.copier], held_out)
         x = np.stack([cache[c.clip] for c in train]).astype(np.float32)
         mean, deviation = x.mean(0), x.std(0) + 1e-4
-        weight, bias = fit_penalised((x - mean) / deviation, np.array([c.bonafide for c in train]), balanced_weights(train),
-                            penalty)
+        weight, bias = fit_penalised((x - mean) / deviation, np.array([c.bonafide for c in train]),
+                                     balanced_weights(train), penalty)
         for clip in test:
             z = np.clip((cache[clip.clip] - mean) / deviation, -6, 6)
             scores[clip.clip] = float(z @ weight + bias)

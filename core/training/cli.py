@@ -25,6 +25,10 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
                           help="comma-separated: no-adapters, fine-tuned, mu-head, mean-head, no-augmentation, no-copies")
     evaluate.add_argument("--robustness", type=int, default=0, metavar="N",
                           help="measure degradations on N held-out clips of each class (minutes; default: not at all)")
+    evaluate.add_argument("--more", type=Path, metavar="DIR",
+                          help="folder made by `corpus build --from more`: the panel is trained on it too")
+    evaluate.add_argument("--aasist", type=Path, metavar="FILE",
+                          help="published AASIST that the panel listens with, safetensors (default: the shipped)")
     evaluate.set_defaults(func=_evaluate)
 
 
@@ -37,6 +41,22 @@ def _common(parser: argparse.ArgumentParser, encoder: bool = True) -> None:
     if encoder:
         parser.add_argument("--encoder", type=Path, required=True, metavar="FILE",
                             help="safetensors of the Whisper tiny.en encoder")
+
+
+def _blank_panel(path: Path | None):
+    """An unfitted panel with this AASIST, or with that of the shipped panel. Raises InvalidOption."""
+    from core.errors import InvalidOption
+    from models.panel import load_panel, panel_with
+    from models.registry import DEFAULT_MODEL, model_folder
+
+    try:
+        if path is None:
+            return load_panel(model_folder(DEFAULT_MODEL) / "panel.safetensors").unfitted()
+        from safetensors.torch import load_file
+
+        return panel_with(load_file(path))
+    except (OSError, ValueError) as problem:
+        raise InvalidOption(f"There is no AASIST in {path or 'the shipped panel'}: {problem}.") from problem
 
 
 def _say(text: str) -> None:
@@ -99,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from core.training.loop import Recipe
     from core.training.panel import PanelRecipe
     from core.training.panel_card import evaluate_panel
-    from core.training.runs import fresh_encoder, run_fold, variants
+    from core.training.runs import run_fold, variants
 
     recipe = Recipe()
     known = variants(recipe)
@@ -114,15 +134,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         for fold in range(len(FOLDS)):
             run_fold(options.work, clips, options.encoder, name, known[name], seed, fold,
                      _steps(f"{name}, seed {seed}, fold {fold}"))
-    panel_recipe, encoder = PanelRecipe(), fresh_encoder(options.encoder)
-    found, bank = evaluate_panel(clips, options.work, encoder, recipe.guard_bands, panel_recipe, _say)
+    panel_recipe, blank = PanelRecipe(), _blank_panel(options.aasist)
+    found, bank = evaluate_panel(clips, options.work, options.more, blank, panel_recipe, _say)
     card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
                                       range(options.seeds), found, _say)
     if options.robustness:
         from core.training.panel_robustness import FOLD, robustness_rows
 
-        card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], encoder, recipe.guard_bands,
-                                             options.robustness, repr(panel_recipe), _say)
+        card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], options.robustness,
+                                             repr(panel_recipe), _say)
     finish(options.into, options.work, options.corpus, clips, card, held, threshold, found, bank, panel_recipe)
     pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
     print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "

@@ -6,6 +6,7 @@ root of its system's size, a source by the square root of its own, and each clas
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.frames import plan_windows
-from core.training.corpus import Clip, load_views
+from core.panel import panel_windows
+from core.training.corpus import FOLDS, Clip, load_views
 from models import views
-from models.encoder import FrameEncoder
-from models.finfoed import guard
-from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel, panel_for
+from models.panel import LIMIT, NETWORK_VIEW, Linear, Panel
 
 SHORTEST = 3_200  # samples; shorter clips are repeated
 
@@ -28,12 +27,15 @@ SHORTEST = 3_200  # samples; shorter clips are repeated
 class PanelRecipe:
     """What the panel is fitted on and how. ``penalty`` is the ridge relative to a total sample weight of one."""
 
-    members: tuple[str, ...] = (*views.VIEWS, ENCODER_VIEW)
+    members: tuple[str, ...] = (*views.VIEWS, NETWORK_VIEW)
     penalty: float = 0.3
+    network_penalty: float = 1.0
+    network_views: tuple[int, ...] = (0,)  # its vectors cost most, so it is fitted on these alone
     local_penalty: float = 0.1
     views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
-    copies: bool = False
-    copy_share: float = 0.1  # of the spoof weight, where copies are used
+    more: bool = True
+    copies: bool = True  # among these
+    more_share: float = 0.5  # of each class's weight goes to clips from beyond the declared folds
     degraded_share: float = 0.1  # of a clip's weight
 
 
@@ -48,41 +50,38 @@ class Bank:
 
 
 @torch.inference_mode()
-def window_vectors(panel: Panel, encoder: FrameEncoder, samples: np.ndarray, guard_bands: int) -> dict[str, np.ndarray]:
+def window_vectors(panel: Panel, samples: np.ndarray) -> dict[str, np.ndarray]:
     """One window float32 (n,) -> vector per view."""
-    samples = np.resize(samples, SHORTEST) if len(samples) < SHORTEST else samples[: len(samples) // 320 * 320]
+    samples = np.resize(samples, SHORTEST) if len(samples) < SHORTEST else samples
     wav = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).unsqueeze(0)
-    states = encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()
-    return {k: v[0].half().numpy() for k, v in panel.vectors(wav, states)[0].items()}
+    return {k: v[0].half().numpy() for k, v in panel.vectors(wav)[0].items()}
 
 
-def build_bank(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
+def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
                on_progress: Callable[[int, int], None] | None = None) -> Bank:
     """Statistics of one prepared view of the clips, window by window as an examination cuts them; kept on disk.
 
-    A second call with the same clips reads them back. ``folder`` is the prepared working folder.
+    A second call with the same clips reads them back. ``folder`` is the prepared working folder. Where ``panel`` is muted
+    to its network, that view's vectors are zeros.
     """
-    import zlib
-
     key = zlib.crc32("|".join(c.clip for c in clips).encode())
-    path = folder / "panel" / f"view{view}-{len(clips)}-{key:08x}.npz"
+    path = folder / "panel" / f"sound{view}-{len(clips)}-{key:08x}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        _write_bank(path, _measure(folder, clips, view, encoder, guard_bands, on_progress))
+        _write_bank(path, _measure(folder, clips, view, panel, on_progress))
     with np.load(path, allow_pickle=False) as data:
         return Bank(data["clip"], data["view"], data["samples"],
                     {k[2:]: data[k] for k in data.files if k.startswith("v_")})
 
 
-def _measure(folder: Path, clips: Sequence[Clip], view: int, encoder: FrameEncoder, guard_bands: int,
+def _measure(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
              on_progress: Callable[[int, int], None] | None) -> Bank:
-    panel = panel_for(encoder)
     names, lengths, rows = [], [], []
     for done, clip in enumerate(clips, 1):
         available = load_views(folder, clip)
         samples = available[min(view, len(available) - 1)].astype(np.float32) / 32768.0
-        for window in plan_windows(len(samples)):
-            rows.append(window_vectors(panel, encoder, samples[window.start : window.stop], guard_bands))
+        for window in panel_windows(len(samples)):
+            rows.append(window_vectors(panel, samples[window.start : window.stop]))
             names.append(clip.clip)
             lengths.append(window.n_samples)
         if on_progress:
@@ -105,27 +104,35 @@ def join(banks: Sequence[Bank]) -> Bank:
                 {k: np.concatenate([b.vectors[k] for b in banks]) for k in banks[0].vectors})
 
 
-def clip_weights(clips: Sequence[Clip], copy_share: float) -> dict[str, float]:
-    """Weight per clip: systems and sources by the square root of their size, each class one half, copies a fixed share
-    of the spoof half.
+def beyond(clip: Clip) -> bool:
+    """Whether a clip is from no source of the declared folds: trained on always, measured on never."""
+    return not any(clip.source in fold for fold in FOLDS)
+
+
+def clip_weights(clips: Sequence[Clip], more_share: float = 0.5) -> dict[str, float]:
+    """Weight per clip: systems and sources by the square root of their size, each class one half, of which clips from
+    beyond the declared folds have a fixed share.
     """
     weights: dict[str, float] = {}
     for bonafide in (True, False):
-        for copied in (False, True):
-            chosen = [c for c in clips if c.bonafide == bonafide and bool(c.copier) == copied]
-            if not chosen:
-                continue
-            sources = Counter(c.source for c in chosen)
-            systems = Counter((c.source, c.system) for c in chosen)
-            within = Counter()
-            for c in chosen:
-                within[c.source] += systems[c.source, c.system] ** -0.5
-            raw = {c.clip: systems[c.source, c.system] ** -0.5 / within[c.source] * sources[c.source] ** 0.5
-                   for c in chosen}
-            total = sum(raw.values())
-            half = 0.5 if bonafide else 0.5 * (copy_share if copied else 1.0 - copy_share)
-            weights |= {name: half * value / total for name, value in raw.items()}
+        mine = [c for c in clips if c.bonafide == bonafide]
+        parts = [part for far in (False, True) if (part := [c for c in mine if beyond(c) == far])]
+        shares = (1.0,) if len(parts) == 1 else (1.0 - more_share, more_share)
+        for part, share in zip(parts, shares, strict=False):
+            weights |= {name: 0.5 * share * value for name, value in _balanced(part).items()}
     return weights
+
+
+def _balanced(clips: Sequence[Clip]) -> dict[str, float]:
+    """Weights that sum to one: a clip by the inverse root of its system's size, a source by the root of its own."""
+    sources = Counter(c.source for c in clips)
+    systems = Counter((c.source, c.system) for c in clips)
+    within: Counter = Counter()
+    for c in clips:
+        within[c.source] += systems[c.source, c.system] ** -0.5
+    raw = {c.clip: systems[c.source, c.system] ** -0.5 / within[c.source] * sources[c.source] ** 0.5 for c in clips}
+    total = sum(raw.values())
+    return {name: value / total for name, value in raw.items()}
 
 
 def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: float) -> Linear:
@@ -149,34 +156,36 @@ def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: f
     return linear
 
 
-def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder) -> Panel:
-    """Fit the members on the clips' mean vectors. The frame score is ``core.training.panel_frames``' business."""
-    chosen = {c.clip: c for c in clips if recipe.copies or not c.copier}
-    share = clip_weights(list(chosen.values()), recipe.copy_share if recipe.copies else 0.0)
-    seen = np.array([name in chosen for name in bank.clip]) & np.isin(bank.view, recipe.views)
-    rows = np.flatnonzero(seen)
-    window_weight = _row_weights(bank, rows, share, recipe)
-    window_target = np.array([1.0 if chosen[bank.clip[r]].bonafide else -1.0 for r in rows])
-    group, first, weight = _by_clip(bank, rows, window_weight)
-    target = window_target[first]
-    panel = panel_for(encoder)
+def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Panel) -> Panel:
+    """Fit the members on the clips' mean vectors. ``blank`` brings the frozen network; the frame score is
+    ``core.training.panel_frames``' business.
+    """
+    chosen = {c.clip: c for c in clips if (recipe.more or not beyond(c)) and (recipe.copies or not c.copier)}
+    share = clip_weights(list(chosen.values()), recipe.more_share)
+    rows = np.flatnonzero(np.isin(bank.clip, list(chosen)) & np.isin(bank.view, recipe.views))
+    group, names, views_of = _by_clip(bank, rows)
+    target = np.array([1.0 if chosen[name].bonafide else -1.0 for name in names])
+    weight = np.array([share[name] for name in names]) * _parts(names, views_of == 0, recipe.degraded_share)
+    panel = blank.unfitted()
     shares = []
     for name in panel.names:
         vectors = _means(bank.vectors[name][rows], group, bank.samples[rows])
-        linear = fit_linear(vectors, target, weight, recipe.penalty)
+        network = name == NETWORK_VIEW
+        used = np.isin(views_of, recipe.network_views if network else recipe.views)
+        linear = fit_linear(vectors[used], target[used], weight[used],
+                            recipe.network_penalty if network else recipe.penalty)
         panel.members[name] = linear
-        scores = apply(linear, vectors)
-        spread = float(np.sqrt(np.cov(scores, aweights=weight)))
-        shares.append((1.0 / max(spread, 1e-6)) if name in recipe.members else 0.0)
+        spread = float(np.sqrt(np.cov(apply(linear, vectors[used]), aweights=weight[used])))
+        shares.append(1.0 / max(spread, 1e-6) if name in recipe.members else 0.0)
     panel.share.copy_(torch.tensor(shares) / len(recipe.members))
     return panel.eval().requires_grad_(False)
 
 
-def _by_clip(bank: Bank, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Windows of one clip and view together: group of each row, first row of each group, weight of each group."""
-    names = np.char.add(np.char.add(bank.clip[rows], "|"), bank.view[rows].astype(str))
-    _, first, group = np.unique(names, return_index=True, return_inverse=True)
-    return group, first, np.bincount(group, weight)
+def _by_clip(bank: Bank, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows of one clip and view together: group of each row (R,), clip and view of each group (G,)."""
+    keys = np.char.add(np.char.add(bank.clip[rows], "|"), bank.view[rows].astype(str))
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return group, bank.clip[rows][first], bank.view[rows][first]
 
 
 def _means(x: np.ndarray, group: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -187,18 +196,15 @@ def _means(x: np.ndarray, group: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return (sums / total[:, None]).astype(np.float32)
 
 
-def _row_weights(bank: Bank, rows: np.ndarray, share: dict[str, float], recipe: PanelRecipe) -> np.ndarray:
-    """A clip's weight over its windows by length, and over its views by ``degraded_share``."""
-    totals: Counter = Counter()
-    for r in rows:
-        totals[bank.clip[r], bank.view[r] == 0] += bank.samples[r]
-    weights = np.empty(len(rows))
-    for i, r in enumerate(rows):
-        clean = bank.view[r] == 0
-        both = (bank.clip[r], not clean) in totals
-        part = 1.0 if not both else (1.0 - recipe.degraded_share if clean else recipe.degraded_share)
-        weights[i] = share[bank.clip[r]] * part * bank.samples[r] / totals[bank.clip[r], clean]
-    return weights
+def _parts(names: np.ndarray, clean: np.ndarray, degraded_share: float) -> np.ndarray:
+    """Which part of its clip's weight each view has (G,): the degraded ones share ``degraded_share`` where there is a
+    clean one too.
+    """
+    count = Counter(zip(names, clean, strict=True))
+    half = np.where(clean, 1.0 - degraded_share, degraded_share)
+    alone = np.array([(n, not c) not in count for n, c in zip(names, clean, strict=True)])
+    number = np.array([count[n, c] for n, c in zip(names, clean, strict=True)])
+    return np.where(alone, 1.0, half) / number
 
 
 def apply(linear: Linear, x: np.ndarray) -> np.ndarray:
@@ -223,8 +229,10 @@ def clip_scores(panel: Panel, bank: Bank, view: int = 0, only: set[str] | None =
 
 
 def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
-    """The shipped panel, and others: with copies, without or with more degraded views, each member left out."""
-    found = {"panel": recipe, "with-copies": replace(recipe, copies=True),
+    """The shipped panel, and others: without what lies beyond the corpus or the copies in it, without or with more
+    degraded views, each member left out.
+    """
+    found = {"panel": recipe, "corpus-only": replace(recipe, more=False), "no-copies": replace(recipe, copies=False),
              "no-augmentation": replace(recipe, views=(0,)),
              "degraded-share-0.3": replace(recipe, degraded_share=0.3)}
     for name in recipe.members:

@@ -12,20 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.frames import plan_windows
+from core.panel import WINDOW, panel_windows
 from core.training.corpus import FOLDS, Clip, load_views, split
-from core.training.data import FRAME, splice
-from core.training.hybrids import Hybrid, make_hybrids
-from core.training.panel import PanelRecipe, fit_linear
+from core.training.hybrids import make_hybrids
+from core.training.panel import PanelRecipe, beyond, fit_linear
 from models import views
-from models.encoder import FrameEncoder
-from models.panel import Panel, panel_for
+from models.panel import Panel
 
 STEP, FIRST = 20, 5  # frames of 10 ms: where statistics are kept
 MARGIN_S = 0.1  # places nearer to a splice than this are left out
 HYBRIDS = 400  # per fold, for fitting; those of the evaluation have other seeds
-COPY_HYBRIDS = 0  # per fold, besides: stretches replaced by their own copy. With 200, held-out systems lose 4 points
 SEED = 1_000
+BEYOND = -1
 WHOLE_SHARE = 0.2  # of the weight goes to whole clips
 
 
@@ -35,7 +33,7 @@ class Places:
 
     x: np.ndarray  # (K, LOCAL) float16
     bonafide: np.ndarray  # (K,) bool
-    fold: np.ndarray  # (K,) index into FOLDS
+    fold: np.ndarray  # (K,) index into FOLDS, or BEYOND
     item: np.ndarray  # (K,) which clip or hybrid
     whole: np.ndarray  # (K,) bool: of a whole clip
 
@@ -44,7 +42,7 @@ class Places:
 def local_statistics(panel: Panel, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sound float32 (n,) -> statistics (K, LOCAL) float16 and their times (K,) in seconds, window by window."""
     found, times = [], []
-    for window in plan_windows(len(samples)):
+    for window in panel_windows(len(samples)):
         piece = samples[window.start : window.stop]
         x = views.prepare(torch.from_numpy(np.ascontiguousarray(piece, np.float32)).unsqueeze(0))
         local = panel.local_statistics(views.local_tracks(views.frame_tracks(x)[0]))[0]  # (LOCAL, S)
@@ -54,12 +52,16 @@ def local_statistics(panel: Panel, samples: np.ndarray) -> tuple[np.ndarray, np.
     return np.concatenate(found), np.concatenate(times)
 
 
-def build_places(folder: Path, clips: Sequence[Clip], encoder: FrameEncoder) -> Places:
-    """Places of all whole clips and of fresh hybrids, fold by fold; kept on disk beside the bank."""
-    path = folder / "panel" / f"places-{len(clips)}-{HYBRIDS}-{COPY_HYBRIDS}.npz"
+def build_places(folder: Path, clips: Sequence[Clip], blank: Panel) -> Places:
+    """Places of all whole clips and of fresh hybrids, fold by fold; kept on disk beside the bank. Clips from beyond the
+    declared folds are of fold -1.
+    """
+    path = folder / "panel" / f"places-{len(clips)}-{HYBRIDS}-{WINDOW}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        parts = [part for i in range(len(FOLDS)) for part in _of_fold(folder, clips, i, panel_for(encoder))]
+        folds = {i: split(clips, fold)[1] for i, fold in enumerate(FOLDS)}
+        folds[BEYOND] = [c for c in clips if beyond(c)]
+        parts = [part for i, mine in folds.items() for part in _of_fold(folder, mine, i, blank)]
         arrays = {"x": np.concatenate([p[0] for p in parts]), "bonafide": np.concatenate([p[1] for p in parts]),
                   "fold": np.concatenate([np.full(len(p[0]), p[2]) for p in parts]),
                   "item": np.concatenate([np.full(len(p[0]), n) for n, p in enumerate(parts)]),
@@ -73,16 +75,13 @@ def build_places(folder: Path, clips: Sequence[Clip], encoder: FrameEncoder) -> 
 
 
 def _of_fold(folder: Path, clips: Sequence[Clip], fold: int, panel: Panel) -> list[tuple]:
-    """(statistics, labels, fold, whole) of each clip and hybrid of a fold's sources."""
-    _, mine = split(clips, FOLDS[fold])
+    """(statistics, labels, fold, whole) of each clip and hybrid of a fold's clips."""
     parts = []
-    for clip in mine:
+    for clip in clips:
         if not clip.partial:
             x, _ = local_statistics(panel, load_views(folder, clip)[0].astype(np.float32) / 32768.0)
             parts.append((x, np.full(len(x), clip.bonafide), fold, True))
-    copies = [c for c in clips if c.copier and c.source in FOLDS[fold]]
-    for hybrid in (*make_hybrids(folder, mine, HYBRIDS, seed=SEED + fold),
-                   *copy_hybrids(folder, mine, copies, COPY_HYBRIDS, seed=SEED + fold)):
+    for hybrid in make_hybrids(folder, clips, HYBRIDS, seed=SEED + fold) if clips else ():
         x, times = local_statistics(panel, hybrid.samples)
         start, stop = hybrid.spoof_span_s
         clear = np.minimum(np.abs(times - start), np.abs(times - stop)) > MARGIN_S
@@ -91,30 +90,19 @@ def _of_fold(folder: Path, clips: Sequence[Clip], fold: int, panel: Panel) -> li
     return parts
 
 
-def copy_hybrids(folder: Path, originals: Sequence[Clip], copies: Sequence[Clip], count: int, seed: int
-                 ) -> list[Hybrid]:
-    """Real clips of which one stretch of 0.4-2 s is replaced by the same stretch of their own copy."""
-    rng = np.random.default_rng(seed)
-    hosts = {c.clip: c for c in originals if c.bonafide and load_views(folder, c).shape[1] >= 32_000}
-    usable = [c for c in copies if c.parent in hosts]
-    made: list[Hybrid] = []
-    while usable and len(made) < count:
-        copy = usable[rng.integers(len(usable))]
-        host = hosts[copy.parent]
-        x, y = (load_views(folder, c)[0].astype(np.float32) / 32768.0 for c in (host, copy))
-        n = min(len(x), len(y)) // FRAME * FRAME
-        length = int(min(rng.uniform(0.4, 2.0) * 16_000, 0.5 * n)) // FRAME * FRAME
-        start = int(rng.integers(0, (n - length) // FRAME + 1)) * FRAME
-        part = slice(start, start + length)
-        gain = np.sqrt(np.mean(x[part] ** 2) + 1e-9) / np.sqrt(np.mean(y[part] ** 2) + 1e-9)
-        mixed = splice(x[:n], y[:n] * min(float(gain), 8.0), start, start + length)
-        made.append(Hybrid(mixed, start, start + length, host, copy))
-    return made
+def join_places(parts: Sequence[Places]) -> Places:
+    """Several folders' places as one."""
+    first = np.cumsum([0, *(p.item.max() + 1 for p in parts)])
+    return Places(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("x", "bonafide", "fold")),
+                  np.concatenate([p.item + n for p, n in zip(parts, first, strict=False)]),
+                  np.concatenate([p.whole for p in parts]))
 
 
 def fit_frames(panel: Panel, places: Places, folds: Sequence[int], recipe: PanelRecipe) -> None:
-    """Fit ``panel.local`` on the places of these folds: each class one half, an item by the root of its places."""
-    kept = np.isin(places.fold, list(folds))
+    """Fit ``panel.local`` on the places of these folds and of those beyond: each class one half, an item by the root of
+    its places.
+    """
+    kept = np.isin(places.fold, [BEYOND, *folds])
     x, label, item, whole = places.x[kept], places.bonafide[kept], places.item[kept], places.whole[kept]
     count = np.bincount(item)
     weight = 1.0 / np.sqrt(count[item])

@@ -15,14 +15,13 @@ import numpy as np
 from core.training import robustness
 from core.training.corpus import FOLDS, Clip, load_views, split
 from core.training.panel_runs import score_samples
-from models.encoder import FrameEncoder
 from models.panel import Panel
 
 FOLD = 3  # has speech, conversion, text to speech and vocoders
 
 
-def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, encoder: FrameEncoder, guard_bands: int,
-                    n: int, key: str, say: Callable[[str], None]) -> dict:
+def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, n: int, key: str,
+                    say: Callable[[str], None]) -> dict:
     """The card's entry: up to ``n`` clips of each class of fold ``FOLD``, every condition. ``panel``: that fold's."""
     _, test = split(clips, FOLDS[FOLD])
     rng = np.random.default_rng(0)
@@ -35,8 +34,7 @@ def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, encoder: Fr
                                  lambda c=c: load(c)) for c in chosen]
 
     def scorer(samples: np.ndarray) -> tuple[float, bool]:
-        windows, lengths, _ = score_samples(panel, encoder, samples, guard_bands)
-        return float(np.average(windows, weights=lengths)), refuses(samples)
+        return score_samples(panel, samples)[0], refuses(samples)
 
     def progress(done: int, total: int) -> None:
         if done % 500 == 0 or done == total:

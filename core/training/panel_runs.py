@@ -13,32 +13,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.frames import plan_windows
+from core.panel import listen
 from core.training.corpus import FOLDS, Clip, split
 from core.training.hybrids import Hybrid, make_hybrids
 from core.training.measure import HeldOut
 from core.training.panel import Bank, PanelRecipe, build_bank, clip_scores, fit_panel, join
-from core.training.runs import CLIP_HOP, CLIP_WINDOW, HYBRIDS_PER_FOLD
-from models.encoder import FrameEncoder
-from models.finfoed import guard
-from models.panel import Panel
+from core.training.runs import CLIP_HOP, CLIP_WINDOW
+from models.panel import NETWORK_VIEW, Panel
 
 PARTITION_SEEDS = (1, 2, 3)
+HYBRIDS_PER_FOLD = 60
 
 
-def load_bank(work: Path, clips: Sequence[Clip], encoder: FrameEncoder, guard_bands: int, recipe: PanelRecipe,
+def load_bank(folder: Path, clips: Sequence[Clip], blank: Panel, recipe: PanelRecipe,
               say: Callable[[str], None] = lambda text: None) -> Bank:
-    """Statistics of every view that the recipe uses of the originals, and of the undegraded copies (for comparison)."""
-    originals, copies = [c for c in clips if not c.copier], [c for c in clips if c.copier]
-    wanted = [(originals, view) for view in sorted({0, *recipe.views})]
-    if copies:
-        wanted.append((copies, 0))
-
+    """Statistics of every view that the recipe uses."""
     def progress(done: int, total: int) -> None:
         if done % 500 == 0 or done == total:
             say(f"statistics: {done} of {total}")
 
-    return join([build_bank(work, chosen, view, encoder, guard_bands, progress) for chosen, view in wanted])
+    muted = blank.unfitted()
+    muted.share[muted.names.index(NETWORK_VIEW)] = 0.0
+    return join([build_bank(folder, clips, view, blank if view in recipe.network_views else muted, progress)
+                 for view in sorted({0, *recipe.views})])
 
 
 def partitions(clips: Sequence[Clip]) -> dict[str, list[tuple[str, ...]]]:
@@ -67,7 +64,7 @@ def _random_folds(clips: Sequence[Clip], sources: Sequence[str], seed: int, n: i
 
 
 def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]], recipe: PanelRecipe,
-              encoder: FrameEncoder, view: int = 0
+              blank: Panel, view: int = 0
               ) -> tuple[dict[str, float], dict[str, dict[str, float]], list[Panel]]:
     """Held-out score per original clip, the same of each member, and the panel of each fold."""
     scores: dict[str, float] = {}
@@ -75,7 +72,7 @@ def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]],
     panels = []
     for fold in folds:
         training, test = split(clips, fold)
-        panel = fit_panel(bank, training, recipe, encoder)
+        panel = fit_panel(bank, training, recipe, blank)
         total, parts = clip_scores(panel, bank, view, {c.clip for c in test})
         scores |= total
         for name, values in parts.items():
@@ -84,7 +81,7 @@ def leave_out(bank: Bank, clips: Sequence[Clip], folds: Sequence[Sequence[str]],
     return scores, members, panels
 
 
-def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, encoder: FrameEncoder
+def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Panel
                      ) -> dict[str, dict[str, float]]:
     """family -> score of its clips and of a source-disjoint half of the bona fide, by a panel that saw neither.
 
@@ -95,47 +92,37 @@ def leave_family_out(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, enc
         scores: dict[str, float] = {}
         for fold in FOLDS:
             training, test = split([c for c in clips if not c.copier], fold)
-            panel = fit_panel(bank, [c for c in training if c.family != family], recipe, encoder)
+            panel = fit_panel(bank, [c for c in training if c.family != family], recipe, blank)
             scores |= clip_scores(panel, bank, 0, {c.clip for c in test if c.bonafide or c.family == family})[0]
         found[family] = scores
     return found
 
 
+def score_samples(panel: Panel, samples: np.ndarray) -> tuple[float, np.ndarray]:
+    """Clip score and frame scores (T,) of one clip float32 (n,), cut as an examination does."""
+    reading = listen(samples, panel)
+    lengths = [w.n_samples for w in reading.timeline.windows]
+    return float(np.average(reading.scores, weights=lengths)), reading.frames
+
+
 @torch.inference_mode()
-def score_samples(panel: Panel, encoder: FrameEncoder, samples: np.ndarray, guard_bands: int
-                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Window scores (W,), their lengths (W,), frame scores (T,) of one clip float32 (n,), cut as an examination does."""
-    clip, lengths, frames = [], [], []
-    for window in plan_windows(len(samples)):
-        wav = torch.from_numpy(np.ascontiguousarray(samples[window.start : window.stop], np.float32)).unsqueeze(0)
-        states = encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()
-        output = panel(wav, states)
-        clip.append(float(output.clip))
-        lengths.append(window.n_samples)
-        frames.append(output.frames[0].numpy())
-    return np.array(clip), np.array(lengths), np.concatenate(frames)
-
-
-def score_hybrid(panel: Panel, encoder: FrameEncoder, hybrid: Hybrid, guard_bands: int) -> dict:
+def score_hybrid(panel: Panel, hybrid: Hybrid) -> dict:
     """Frame scores of a hybrid, and the clip score slid along it in 0.8 s windows (the comparison)."""
-    clip, lengths, frames = score_samples(panel, encoder, hybrid.samples, guard_bands)
+    clip, frames = score_samples(panel, hybrid.samples)
     starts = range(0, max(1, len(hybrid.samples) - CLIP_WINDOW + 1), CLIP_HOP)
     windows = np.stack([hybrid.samples[s : s + CLIP_WINDOW] for s in starts])
-    with torch.inference_mode():
-        wav = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
-        slid = panel(wav, encoder.forward_features(guard(encoder.features(wav), guard_bands))[:, 0].float()).clip
-    return {"frames": frames, "slid": slid.numpy(), "clip": float(np.average(clip, weights=lengths)),
+    slid = panel(torch.from_numpy(np.ascontiguousarray(windows, np.float32))).clip
+    return {"frames": frames, "slid": slid.numpy(), "clip": clip,
             "span": np.array(hybrid.spoof_span_s), "duration_s": len(hybrid.samples) / 16_000,
             "host": hybrid.host.clip, "donor": hybrid.donor.clip}
 
 
-def hybrids_of(work: Path, clips: Sequence[Clip], panels: Sequence[Panel], encoder: FrameEncoder, guard_bands: int,
-               per_fold: int = HYBRIDS_PER_FOLD) -> list[dict]:
+def hybrids_of(work: Path, clips: Sequence[Clip], panels: Sequence[Panel]) -> list[dict]:
     """Scored hybrids of the declared folds, each by the panel that heard neither host nor donor."""
     found = []
     for i, (fold, panel) in enumerate(zip(FOLDS, panels, strict=True)):
         _, test = split(clips, fold)
-        found += [score_hybrid(panel, encoder, h, guard_bands) for h in make_hybrids(work, test, per_fold, seed=i)]
+        found += [score_hybrid(panel, h) for h in make_hybrids(work, test, HYBRIDS_PER_FOLD, seed=i)]
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from core.training.synthesisers import Utterance, Voice, synthesisers, texts
 
 
 def synthesis(options: Mapping[str, Any], context: Context) -> Iterator[SourceItem]:
-    """Utterances for the builder to have spoken. Options: engines (all), voices (per system, 12), clips (per system, 60).
+    """Utterances for the builder to have spoken. Options: engines (all), voices (per system, 12), clips (per system, 60),
+    without (patterns of voices to leave out, as in file names; none).
 
     Every engine is a source of its own, every method of it a system, so that an engine can be held out whole.
     """
@@ -26,6 +28,7 @@ def synthesis(options: Mapping[str, Any], context: Context) -> Iterator[SourceIt
     if unknown:
         raise CorpusError(f"There is no synthesiser {unknown[0]!r}; known are {', '.join(known)}.")
     most, clips = option(options, "voices", int, 12), option(options, "clips", int, 60)
+    without = option(options, "without", list, [])
     present = 0
     for name in names:
         engine = known[name]
@@ -34,7 +37,8 @@ def synthesis(options: Mapping[str, Any], context: Context) -> Iterator[SourceIt
         if missing:
             continue
         present += 1
-        for system, voices in _by_system(engine.voices(), most, context.seed).items():
+        voices_of = [v for v in engine.voices() if not any(fnmatch(v.name, pattern) for pattern in without)]
+        for system, voices in _by_system(voices_of, most, context.seed).items():
             for number in range(clips):
                 yield _item(engine.name, engine.licence, system, voices[number % len(voices)], number, context.seed)
     if not present:

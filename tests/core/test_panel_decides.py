@@ -14,8 +14,10 @@ from core.batch import score_many
 from core.commands.speechlike import speechlike, wav_bytes
 from core.examine import detector_for, examine, forget, quality_of
 from core.finding import calibration_of, own_calibration_of
-from models.panel import Panel, panel_for, save_panel
-from models.registry import load_detector
+from core.panel import listen, panel_windows
+from models.aasist import AASIST
+from models.panel import NETWORK_VIEW, panel_with, save_panel
+from models.views import VIEWS
 from tests.tiny_detector import make_calibration, make_detector
 
 DATA = wav_bytes(speechlike(6.0))
@@ -23,8 +25,7 @@ DATA = wav_bytes(speechlike(6.0))
 
 def with_panel(folder: Path, **reference: np.ndarray) -> Path:
     make_detector(folder)
-    encoder = load_detector(folder, "cpu").network.encoder
-    panel = panel_for(encoder)
+    panel = panel_with(AASIST.tiny().state_dict())
     generator = torch.Generator().manual_seed(0)
     for linear in [*panel.members.values(), panel.local]:
         linear.weight.copy_(0.01 * torch.randn(linear.weight.shape, generator=generator))
@@ -72,10 +73,30 @@ def test_lists_say_what_an_examination_says(folder):
 
 def test_the_json_has_the_views(folder):
     body = json.loads(json.dumps(examine(DATA, model=folder, device="cpu").to_dict(), allow_nan=False))
-    assert set(body["panel"]["members"]) == set(Panel(8).names)
+    assert set(body["panel"]["members"]) == {*VIEWS, NETWORK_VIEW}
     assert [d["score"] is not None for d in body["finding"]["detectors"]] == [True, True]
 
 
 def test_another_panel_is_another_model(folder, tmp_path):
     other = with_panel(tmp_path / "tiny", window_conflict_limit=np.array([5.0]))
     assert detector_for(folder, "cpu").content_sha256 != detector_for(other, "cpu").content_sha256
+
+
+def test_its_windows_are_longer_than_the_encoders_and_a_short_rest_is_covered_by_a_full_one(folder):
+    n = 16_000
+    assert [(w.start / n, w.stop / n) for w in panel_windows(6 * n)] == [(0, 6)]
+    assert [(w.start / n, w.stop / n) for w in panel_windows(10 * n)] == [(0, 8), (2, 10)]
+    assert [(w.start / n, w.stop / n) for w in panel_windows(13 * n)] == [(0, 8), (8, 13)]
+    done = examine(wav_bytes(speechlike(10.0)), model=folder, device="cpu")
+    assert done.entropy.window_times.tolist() == [[0, 8], [2, 10]]
+    assert len(done.entropy.own_window_scores) == len(done.encoding.windows) == 3
+    assert done.entropy.window_seconds.sum() == pytest.approx(done.entropy.own_window_seconds.sum(), abs=0.05)
+
+
+def test_a_long_recording_is_read_as_its_windows_are(folder):
+    detector = detector_for(folder, "cpu")
+    samples = speechlike(13.0).astype(np.float32)
+    whole = listen(samples, detector.panel)
+    parts = [listen(samples[w.start : w.stop], detector.panel) for w in panel_windows(len(samples))]
+    assert np.allclose(whole.scores, [p.scores[0] for p in parts])
+    assert np.allclose(whole.frames, np.concatenate([p.frames for p in parts]))

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from models import views
-from models.panel import ENCODER_VIEW, LIMIT, Linear, Panel, encoder_moments, load_panel, save_panel
+from models.aasist import AASIST
+from models.panel import FRAME, LIMIT, NETWORK_VIEW, PIECE, Linear, Panel, load_panel, panel_with, save_panel
 
 RATE = 16_000
 
@@ -32,16 +33,11 @@ def all_views(wav: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def tiny_panel(seed: int = 0) -> Panel:
-    panel = Panel(encoder_width=8)
+    panel = panel_with(AASIST.tiny(seed).state_dict())
     generator = torch.Generator().manual_seed(seed)
     for linear in [*panel.members.values(), panel.local]:
         linear.weight.copy_(0.01 * torch.randn(linear.weight.shape, generator=generator))
-    return panel.eval()
-
-
-def states_for(wav: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(wav.shape[0], wav.shape[1] // 320, 8, generator=generator)
+    return panel
 
 
 def test_a_tone_between_7_3_and_8_khz_is_not_heard():
@@ -105,28 +101,52 @@ def test_a_window_alone_is_as_in_a_batch():
                                  torch.eye(1, 20_000)], ids=["silence", "dc", "short", "click"])
 def test_odd_sound_gives_finite_numbers_of_the_stated_widths(wav):
     panel = tiny_panel()
-    vectors, tracks = panel.vectors(wav, states_for(wav))
+    vectors, tracks = panel.vectors(wav)
     for name, linear in panel.members.items():
         assert vectors[name].shape == (1, linear.weight.shape[0])
         assert torch.isfinite(vectors[name]).all()
     assert tracks.shape[1] == views.TRACKS
-    assert torch.isfinite(panel(wav, states_for(wav)).frames).all()
+    assert torch.isfinite(panel(wav).frames).all()
 
 
 @pytest.mark.parametrize("n", [3_200, 9_760, 16_000, 64_000, 63_999])
-def test_there_are_as_many_frame_scores_as_states(n):
-    wav = torch.randn(2, n) * 0.1
-    states = torch.randn(2, n // 320, 8)
-    assert tiny_panel()(wav, states).frames.shape == (2, n // 320)
+def test_there_is_a_frame_score_every_20_ms(n):
+    assert tiny_panel()(torch.randn(2, n) * 0.1).frames.shape == (2, n // FRAME)
 
 
-def test_the_sum_is_the_members_by_their_shares_and_a_member_without_share_is_mute():
+def test_the_sum_is_the_members_by_their_shares_and_the_network_is_silent_without_a_share():
     wav, panel = speechlike(), tiny_panel()
-    out = panel(wav, states_for(wav))
+    out = panel(wav)
     assert torch.allclose(out.clip, (out.members * panel.share).sum(-1))
-    panel.share[panel.names.index(ENCODER_VIEW)] = 0.0
-    assert torch.allclose(panel(wav, states_for(wav, 1)).clip, panel(wav, states_for(wav, 2)).clip)
+    panel.share[panel.names.index(NETWORK_VIEW)] = 0.0
     assert panel.size == len(panel.names) - 1
+    assert not panel.vectors(wav)[0][NETWORK_VIEW].any()
+    panel.network = None  # it isn't even asked
+    assert torch.isfinite(panel(wav).clip).all()
+
+
+def test_what_the_network_hears_does_not_depend_on_level_and_is_repeated_to_a_piece():
+    panel, wav = tiny_panel(), speechlike(1.0)
+    torch.testing.assert_close(panel.embed(wav), panel.embed(8.0 * wav), atol=2e-2, rtol=2e-2)
+    tiled = wav.repeat(1, 4)
+    assert tiled.shape[1] == PIECE
+    torch.testing.assert_close(panel.embed(wav), panel.embed(tiled))
+
+
+def test_the_network_hears_every_piece_of_a_longer_window():
+    panel = tiny_panel()
+    one, other = speechlike(4.0, seed=1), speechlike(4.0, seed=2)
+    level = [float(x.square().mean().sqrt()) for x in (one, other)]
+    other = other * (level[0] / level[1])  # a window has one level
+    both = panel.embed(torch.cat([one, other], 1))
+    torch.testing.assert_close(both, (panel.embed(one) + panel.embed(other)) / 2, atol=3e-2, rtol=3e-2)
+
+
+def test_an_unfitted_copy_shares_the_network_and_nothing_else():
+    panel = tiny_panel()
+    other = panel.unfitted()
+    assert other.network is panel.network
+    assert all(not m.weight.any() for m in other.members.values()) and not other.local.weight.any()
 
 
 def test_one_odd_number_can_not_decide():
@@ -137,34 +157,19 @@ def test_one_odd_number_can_not_decide():
 
 def test_the_score_can_be_differentiated_with_respect_to_the_sound():
     wav = speechlike(1.5).requires_grad_(True)
-    out = tiny_panel()(wav, states_for(wav))
+    out = tiny_panel()(wav)
     (out.clip.sum() + out.frames.sum()).backward()
     assert torch.isfinite(wav.grad).all() and wav.grad.abs().max() > 0
-
-
-def test_encoder_moments_of_a_ramp():
-    ramp = torch.arange(10.0).view(1, 10, 1)
-    mean, deviation, first, second = encoder_moments(ramp)[0]
-    assert mean == 4.5 and deviation.item() == pytest.approx(np.arange(10).std(), rel=1e-4)
-    assert first < 1e-3 and second < 1e-3
-
-
-@pytest.mark.parametrize("frames", [1, 2])
-def test_encoder_moments_of_a_frame_or_two_have_no_differences(frames):
-    x = torch.randn(3, frames, 5)
-    found = encoder_moments(x).view(3, 4, 5)
-    assert torch.equal(found[:, 0], x.mean(1)) and torch.isfinite(found).all()
-    assert (found[:, frames + 1 :] == 0).all()
 
 
 def test_files_round_trip_and_strangers_are_refused(tmp_path):
     panel, wav = tiny_panel(), speechlike()
     save_panel(panel, tmp_path / "panel.safetensors")
     again = load_panel(tmp_path / "panel.safetensors")
-    assert torch.equal(panel(wav, states_for(wav)).clip, again(wav, states_for(wav)).clip)
+    assert torch.equal(panel(wav).clip, again(wav).clip)
     save_file({"x": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="not a panel"):
         load_panel(tmp_path / "other.safetensors")
     save_file({"x": torch.zeros(2)}, str(tmp_path / "bent.safetensors"), metadata={"panel": '{"encoder_width": 8}'})
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="configuration is another's"):
         load_panel(tmp_path / "bent.safetensors")

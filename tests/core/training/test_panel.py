@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +12,25 @@ from hypothesis import strategies as st
 
 from core.training import panel as fitting
 from core.training.corpus import FOLDS, Clip, split
-from core.training.panel import Bank, PanelRecipe, apply, clip_scores, clip_weights, fit_linear, fit_panel, join, variants
-from core.training.panel_frames import Places, build_places, fit_frames
+from core.training.panel import (
+    Bank,
+    PanelRecipe,
+    _parts,
+    apply,
+    beyond,
+    clip_scores,
+    clip_weights,
+    fit_linear,
+    fit_panel,
+    join,
+    variants,
+)
+from core.training.panel_frames import BEYOND, Places, build_places, fit_frames, join_places
 from core.training.panel_runs import leave_out, partitions
-from models.panel import ENCODER_VIEW, LOCAL, WIDTHS, Panel
+from models.aasist import AASIST
+from models.panel import LOCAL, NETWORK_VIEW, WIDTHS, panel_with
 
-WIDTH = 4
-ENCODER = SimpleNamespace(n_features=WIDTH)
+BLANK = panel_with(AASIST.tiny().state_dict())
 
 
 def clip(name: str, label: str, source: str, system: str = "", copier: str = "") -> Clip:
@@ -39,28 +49,24 @@ def bank_of(clips: list[Clip], seed: int = 0, gap: float = 1.0) -> Bank:
     rng = np.random.default_rng(seed)
     names = np.array([c.clip for c in clips for _ in range(2)])
     sign = np.array([1.0 if c.bonafide else -1.0 for c in clips for _ in range(2)])[:, None]
-    widths = {**WIDTHS, ENCODER_VIEW: 4 * WIDTH}
+    widths = {**WIDTHS, NETWORK_VIEW: len(BLANK.members[NETWORK_VIEW].weight)}
     vectors = {k: (rng.standard_normal((len(names), d)) + gap * sign * (np.arange(d) < 3)).astype(np.float16)
                for k, d in widths.items()}
     return Bank(names, np.zeros(len(names), int), np.full(len(names), 64_000), vectors)
 
 
-def test_weights_are_halved_between_the_classes_and_copies_have_their_share():
-    clips = [*corpus(3), *(clip(f"c{i}", "spoof", FOLDS[0][0], "copy:x", "x") for i in range(40))]
-    weights = clip_weights(clips, 0.15)
-    total = defaultdict(float)
-    for c in clips:
-        total[c.bonafide, bool(c.copier)] += weights[c.clip]
-    assert total[True, False] == pytest.approx(0.5)
-    assert total[False, True] == pytest.approx(0.5 * 0.15)
-    assert total[False, False] == pytest.approx(0.5 * 0.85)
+def test_weights_are_halved_between_the_classes():
+    clips = corpus(3)
+    weights = clip_weights(clips)
+    for label in (True, False):
+        assert sum(weights[c.clip] for c in clips if c.bonafide == label) == pytest.approx(0.5)
 
 
 def test_a_system_with_four_times_the_clips_counts_twice():
     clips = [*(clip(f"a{i}", "spoof", "s", "small") for i in range(5)),
              *(clip(f"b{i}", "spoof", "s", "large") for i in range(20)),
              clip("r", "bonafide", "s")]
-    weights = clip_weights(clips, 0.0)
+    weights = clip_weights(clips)
     small, large = (sum(weights[c.clip] for c in clips if c.system == s) for s in ("small", "large"))
     assert large == pytest.approx(2 * small)
 
@@ -98,8 +104,8 @@ def test_scaling_all_weights_changes_nothing():
 def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
     clips = corpus(2)
     bank = bank_of(clips)
-    recipe = PanelRecipe(members=("lines", "phase"), views=(0,), copies=False)
-    panel = fit_panel(bank, clips, recipe, ENCODER)
+    recipe = PanelRecipe(members=("lines", "phase"), views=(0,))
+    panel = fit_panel(bank, clips, recipe, BLANK)
     assert {n for n, s in zip(panel.names, panel.share.tolist(), strict=True) if s > 0} == {"lines", "phase"}
     scores, members = clip_scores(panel, bank)
     real = [scores[c.clip] for c in clips if c.bonafide]
@@ -111,7 +117,7 @@ def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
 def test_a_clip_is_the_mean_of_its_windows_by_length():
     clips = corpus(1)
     bank = bank_of(clips)
-    panel = fit_panel(bank, clips, PanelRecipe(views=(0,), copies=False), ENCODER)
+    panel = fit_panel(bank, clips, PanelRecipe(views=(0,)), BLANK)
     even = clip_scores(panel, bank)[0]
     only_first = replace(bank, samples=np.where(np.arange(len(bank.clip)) % 2 == 0, 64_000, 0))
     first = clip_scores(panel, only_first)[0]
@@ -135,7 +141,7 @@ def test_what_is_held_out_is_not_fitted_on(monkeypatch):
     original = fitting.fit_panel
     monkeypatch.setattr("core.training.panel_runs.fit_panel",
                         lambda b, chosen, *a: (fitted.append({c.source for c in chosen}), original(b, chosen, *a))[1])
-    scores, _, _ = leave_out(bank, clips, FOLDS, PanelRecipe(views=(0,), copies=False), ENCODER)
+    scores, _, _ = leave_out(bank, clips, FOLDS, PanelRecipe(views=(0,)), BLANK)
     assert set(scores) == {c.clip for c in clips}
     for fold, sources in zip(FOLDS, fitted, strict=True):
         assert not sources & set(fold)
@@ -153,7 +159,8 @@ def test_banks_join_in_order():
 def test_the_comparisons_differ_from_the_recipe_in_one_thing_each():
     recipe = PanelRecipe()
     known = variants(recipe)
-    assert known["panel"] == recipe and known["with-copies"].copies and known["no-augmentation"].views == (0,)
+    assert not known["corpus-only"].more
+    assert known["panel"] == recipe and not known["no-copies"].copies and known["no-augmentation"].views == (0,)
     for member in recipe.members:
         assert set(recipe.members) - set(known[f"without-{member}"].members) == {member}
 
@@ -165,7 +172,7 @@ def test_the_frame_score_finds_what_differs_inside_a_recording():
     x = rng.standard_normal((n, LOCAL)).astype(np.float32)
     x[:, 7] += np.where(label, 1.5, -1.5)
     places = Places(x.astype(np.float16), label, np.arange(n) % 4, np.arange(n) // 10, np.arange(n) % 2 == 0)
-    panel = Panel(WIDTH)
+    panel = BLANK.unfitted()
     fit_frames(panel, places, (0, 1, 2), PanelRecipe())
     held = places.fold == 3
     scores = apply(panel.local, x[held])
@@ -176,7 +183,7 @@ def test_a_fold_that_is_left_out_has_no_part_in_the_frame_score():
     rng = np.random.default_rng(4)
     x = rng.standard_normal((200, LOCAL)).astype(np.float16)
     label, fold = rng.random(200) < 0.5, np.arange(200) % 4
-    one, other = Panel(WIDTH), Panel(WIDTH)
+    one, other = BLANK.unfitted(), BLANK.unfitted()
     spoilt = np.where((fold == 3)[:, None], 100.0, x).astype(np.float16)
     for panel, values in ((one, x), (other, spoilt)):
         fit_frames(panel, Places(values, label, fold, np.arange(200), np.ones(200, bool)), (0, 1, 2), PanelRecipe())
@@ -187,16 +194,53 @@ def test_hybrids_have_places_on_both_sides_and_none_at_a_splice(tmp_path, monkey
     """From samples to labelled places, on sound of two kinds."""
     rng = np.random.default_rng(5)
     clips = [clip(f"{label}{i}", label, FOLDS[0][0]) for label in ("bonafide", "spoof") for i in range(3)]
-    clips.append(replace(clip("copy0", "spoof", FOLDS[0][0], "copy:world", "world"), parent="bonafide0"))
+    clips += [clip(f"beyond-{label}{i}", label, "elsewhere") for label in ("bonafide", "spoof") for i in range(2)]
     (tmp_path / "audio").mkdir()
     for c in clips:
         np.save(tmp_path / "audio" / f"{c.clip}.npy", (3_000 * rng.standard_normal((1, 48_000))).astype(np.int16))
     monkeypatch.setattr("core.training.panel_frames.HYBRIDS", 4)
-    monkeypatch.setattr("core.training.panel_frames.COPY_HYBRIDS", 2)
-    places = build_places(tmp_path, clips, ENCODER)
-    again = build_places(tmp_path, clips, ENCODER)
-    assert np.array_equal(places.x, again.x) and set(places.fold) == {0}
+    places = build_places(tmp_path, clips, BLANK)
+    again = build_places(tmp_path, clips, BLANK)
+    assert np.array_equal(places.x, again.x) and set(places.fold) == {0, BEYOND}
     hybrid = ~places.whole
-    assert len(set(places.item[hybrid])) == 4 + 2 and 0 < places.bonafide[hybrid].mean() < 1
+    assert len(set(places.item[hybrid])) == 4 + 4 and 0 < places.bonafide[hybrid].mean() < 1
     whole = {bool(v) for v in places.bonafide[places.whole]}
     assert whole == {True, False}
+
+
+def test_items_of_joined_folders_stay_apart():
+    def part(seed: int) -> Places:
+        rng = np.random.default_rng(seed)
+        yes = np.ones(6, bool)
+        return Places(rng.standard_normal((6, 3)), yes, np.zeros(6, int), np.arange(6) // 2, yes)
+
+    both = join_places([part(0), part(1)])
+    assert len(set(both.item)) == 6 and np.array_equal(both.x[6:], part(1).x)
+
+
+def test_what_lies_beyond_the_folds_has_its_share_and_is_always_trained_on():
+    clips = [*corpus(2), *(clip(f"b{i}", label, "elsewhere") for i, label in enumerate(["bonafide", "spoof"] * 5))]
+    weights = clip_weights(clips, 0.4)
+    for label in ("bonafide", "spoof"):
+        for far, share in ((True, 0.4), (False, 0.6)):
+            mine = sum(weights[c.clip] for c in clips if c.label == label and beyond(c) == far)
+            assert mine == pytest.approx(0.5 * share)
+    for fold in FOLDS:
+        training, test = split(clips, fold)
+        assert sum(beyond(c) for c in training) == 10 and not any(beyond(c) for c in test)
+
+
+def test_the_network_is_fitted_on_undegraded_views_alone():
+    clips = corpus(2)
+    bank = bank_of(clips)
+    spoilt = {k: v * (0 if k == NETWORK_VIEW else 1) for k, v in bank.vectors.items()}
+    degraded = replace(bank, view=np.full(len(bank.clip), 2), vectors=spoilt)
+    one = fit_panel(bank, clips, PanelRecipe(views=(0,)), BLANK)
+    both = fit_panel(join([bank, degraded]), clips, PanelRecipe(views=(0, 2)), BLANK)
+    assert torch.equal(one.members[NETWORK_VIEW].weight, both.members[NETWORK_VIEW].weight)
+
+
+def test_degraded_views_share_their_part_of_a_clips_weight():
+    names = np.array(["a", "a", "a", "b", "c"])
+    clean = np.array([True, False, False, True, False])
+    assert _parts(names, clean, 0.2) == pytest.approx([0.8, 0.1, 0.1, 1.0, 1.0])
