@@ -95,8 +95,8 @@ class Panel(nn.Module):
     def embed(self, wav: torch.Tensor) -> torch.Tensor:
         """The network's mean embedding of the pieces that cover wav (B, N), repeated where it is shorter: (B, D).
 
-        It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16 where the processor computes in it and no
-        gradient is asked for.
+        It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16
+        where the processor computes in it and no gradient is asked for.
         """
         n = wav.shape[-1]
         if n < PIECE:
