@@ -29,6 +29,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
                           help="folder made by `corpus build --from more`: the panel is trained on it too")
     evaluate.add_argument("--aasist", type=Path, metavar="FILE",
                           help="published AASIST that the panel listens with, safetensors (default: the shipped)")
+    evaluate.add_argument("--peers", type=Path, nargs="*", default=[], metavar="FILE",
+                          help="published AASIST networks to measure on the same clips, safetensors")
     evaluate.set_defaults(func=_evaluate)
 
 
@@ -138,6 +140,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     found, bank = evaluate_panel(clips, options.work, options.more, blank, panel_recipe, _say)
     card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
                                       range(options.seeds), found, _say)
+    if options.peers:
+        from core.training.peers import peer_rows
+
+        originals = [c for c in clips if not c.copier]
+        card["peers"] = peer_rows(options.peers, options.corpus, originals, options.work, _say)
     if options.robustness:
         from core.training.panel_robustness import FOLD, robustness_rows
 
