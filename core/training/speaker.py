@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from core.training import speaker_sounds
+from core.training import speaker_checkpoint, speaker_sounds
 from core.training.speaker_data import SAMPLE_RATE, Voice, n_views, samples
 from core.training.speaker_teacher import at_speed, speeds_of
 from models.speaker import SpeakerConfig, SpeakerEncoder, centre, fbank
@@ -140,26 +140,23 @@ def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray,
     optimiser = torch.optim.AdamW([{"params": rest}, {"params": trunk}], recipe.rate, weight_decay=recipe.decay)
     highest = [recipe.rate, recipe.rate * recipe.trunk_rate]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, recipe.steps, pct_start=0.12)
-    done = _resume(work / "checkpoint.pt", encoder, optimiser, schedule)
+    kept = {"encoder": encoder, "optimiser": optimiser, "schedule": schedule}
+    work.mkdir(parents=True, exist_ok=True)
+    done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
     stream = CropStream(voices, embeddings, numbers, recipe)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
     rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
     log = (work / "train.csv").open("a", newline="")
     for step in range(done + 1, recipe.steps + 1):
         losses = _step(encoder, teacher if step <= recipe.hint_steps else None, next(loader), centres, recipe, rng)
-        optimiser.zero_grad(set_to_none=True)
-        losses[0].backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
+        speaker_checkpoint.descend(losses[0], [*rest, *trunk], optimiser, schedule)
         if step % 20 == 0:
             numbers_now = [round(x.item(), 5) for x in losses]
             csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])
             log.flush()
             say(f"step {step}: loss, cosine, relational, named, hint = {numbers_now}")
         if step % SAVE_EVERY == 0 or step == recipe.steps:
-            torch.save({"step": step, "encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(),
-                        "schedule": schedule.state_dict()}, work / "checkpoint.pt")
+            speaker_checkpoint.save(work / "checkpoint.pt", step, **kept)
     return encoder.eval()
 
 
@@ -183,13 +180,3 @@ def _step(encoder: SpeakerEncoder, teacher: CamPlusPlus | None, crops: Crops, ce
     named = margin_loss(student, centres, crops.named, recipe.margin, recipe.scale)
     total = cosine + recipe.relational * relational + recipe.named * named + recipe.hint * hint
     return total, cosine, relational, named, hint
-
-
-def _resume(path: Path, encoder: SpeakerEncoder, optimiser: torch.optim.Optimizer, schedule) -> int:
-    if not path.is_file():
-        return 0
-    kept = torch.load(path, weights_only=True)
-    encoder.load_state_dict(kept["encoder"])
-    optimiser.load_state_dict(kept["optimiser"])
-    schedule.load_state_dict(kept["schedule"])
-    return int(kept["step"])

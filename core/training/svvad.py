@@ -26,10 +26,11 @@ import numpy as np
 import torch
 
 from core.errors import InvalidOption
+from core.training import speaker_checkpoint
 from core.training.speaker_data import Voice
 from core.training.svvad_mix import MixBatch, MixStream
 from models.speaker import SpeakerEncoder, fbank
-from models.svvad import Svvad, film
+from models.svvad import Svvad, SvvadConfig, film
 
 SAVE_EVERY = 100
 LEAST_S = 2.6  # of a voice that is mixed
@@ -128,7 +129,7 @@ def usable(voices: Sequence[Voice]) -> list[Voice]:
 
 
 def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, work: Path, recipe: SvvadRecipe, *,
-          workers: int = 1, say: Callable[[str], None] = print) -> Svvad:
+          config: SvvadConfig | None = None, workers: int = 1, say: Callable[[str], None] = print) -> Svvad:
     """Train through the frozen encoder, going on from ``work/checkpoint.pt``; the log is ``work/train.csv``.
 
     voices, halves : those of :func:`usable`, and ``svvad_mix.halves_of`` them by the same encoder
@@ -136,18 +137,14 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     torch.manual_seed(recipe.seed)
     work.mkdir(parents=True, exist_ok=True)
     encoder.eval().requires_grad_(False)
-    model = Svvad()
+    model = Svvad(config)
     model.start_from(encoder)
     model.header.requires_grad_(False).eval()  # not trained: no gradient, no running statistics
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
-    done = 0
-    if (work / "checkpoint.pt").is_file():
-        kept = torch.load(work / "checkpoint.pt", weights_only=True)
-        done = int(kept["step"])
-        for part, name in ((model, "model"), (optimiser, "optimiser"), (schedule, "schedule")):
-            part.load_state_dict(kept[name])
+    kept = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
     stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed + done)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
     rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
@@ -155,17 +152,12 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
         for step in range(done + 1, recipe.steps + 1):
             with torch.autocast("cpu", torch.bfloat16):
                 found = losses(model, encoder, next(loader), recipe, rng)
-            optimiser.zero_grad(set_to_none=True)
-            sum(found.values()).backward()
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
-            schedule.step()
+            speaker_checkpoint.descend(sum(found.values()), trained, optimiser, schedule)
             if step % 10 == 0:
                 told = {name: round(value.item(), 4) for name, value in found.items()}
                 csv.writer(log).writerow([step, told, round(time.process_time() - began, 1)])
                 log.flush()
                 say(f"step {step}: {told}")
             if step % SAVE_EVERY == 0 or step == recipe.steps:
-                torch.save({"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-                            "schedule": schedule.state_dict()}, work / "checkpoint.pt")
+                speaker_checkpoint.save(work / "checkpoint.pt", step, **kept)
     return model.eval()

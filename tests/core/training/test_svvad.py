@@ -14,13 +14,13 @@ from core.errors import InvalidOption
 from core.training.corpus import write_views
 from core.training.speaker_data import Voice
 from core.training.speaker_trials import Side
-from core.training.svvad import LOSSES, SvvadRecipe, ablated, losses, total_variation, triplet
+from core.training.svvad import LOSSES, SvvadRecipe, ablated, losses, total_variation, train, triplet
 from core.training.svvad_evaluate import chosen, frame_auc, score
 from core.training.svvad_evaluate import test_of as recording_of
 from core.training.svvad_mix import OTHER, SILENCE, TARGET, MixStream, active, halves_of, mix, overlapped, turns
 from models.silero import Silero
 from models.speaker import SpeakerEncoder
-from models.svvad import Svvad
+from models.svvad import Svvad, SvvadConfig
 
 
 def _speaker(seed: int):
@@ -179,3 +179,18 @@ def test_a_part_of_the_trials_keeps_both_sorts():
 
     listed = chosen(trials(_sides() + _sides()))
     assert listed.same.any() and not listed.same.all()
+
+
+# ---- going on ----------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(stream, tmp_path):
+    encoder = SpeakerEncoder.tiny()
+    short = SvvadRecipe(steps=2, batch=2, seconds=1.5)
+
+    config = SvvadConfig(encoder.config, 8, 1, 2, 5, 16, 1)
+    first, again = (train(encoder, stream.voices, stream.halves, tmp_path, short, config=config, workers=0,
+                          say=lambda text: None) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+    assert torch.equal(first.header.trunk.tdnn.linear.weight, encoder.trunk.tdnn.linear.weight)
+    assert first.beta.weight.abs().sum() > 0  # it starts at 0
