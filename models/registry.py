@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from models.finfoed import FInfoED, load_finfoed
@@ -121,8 +121,17 @@ def detector_names() -> tuple[str, ...]:
     """Names of the models in the weights folder, the default first."""
     if not WEIGHTS.is_dir():
         return ()
-    names = sorted(folder.name for folder in WEIGHTS.iterdir() if (folder / "model.safetensors").is_file())
+    names = sorted(folder.name for folder in WEIGHTS.iterdir() if _holds_detector(folder / "model.safetensors"))
     return tuple(sorted(names, key=lambda name: name != DEFAULT_MODEL))
+
+
+def _holds_detector(weights: Path) -> bool:
+    """Whether this is f-InfoED's file; other folders hold networks that answer other questions."""
+    try:
+        with safe_open(str(weights), framework="np") as file:
+            return "finfoed" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def model_folder(name: str | Path) -> Path:

@@ -73,6 +73,8 @@ def test_names_come_from_the_weights_folder(folder, monkeypatch):
     monkeypatch.setattr(registry, "WEIGHTS", folder.parent)
     monkeypatch.setattr(registry, "DEFAULT_MODEL", "tiny")
     (folder.parent / "not-a-model").mkdir()
+    (folder.parent / "another-question").mkdir()
+    save_file({"x": np.zeros(2, np.float32)}, folder.parent / "another-question" / "model.safetensors")
     assert detector_names() == ("tiny",)
     assert load_detector("tiny", "cpu").name == "tiny"
     with pytest.raises(DetectorUnavailable, match="one of: tiny"):
