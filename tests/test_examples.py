@@ -38,8 +38,8 @@ def test_each_file_is_the_one_that_is_listed_and_can_be_examined(entry):
     assert bool(measure_quality(recording).fatal) == entry.get("abstains", False)
 
 
-def test_the_hybrid_is_real_outside_its_stretch_and_cut_in_pauses():
-    hybrid = next(entry for entry in ENTRIES if entry["truth"] == "hybrid")
+@pytest.mark.parametrize("hybrid", [e for e in ENTRIES if e["truth"] == "hybrid"], ids=lambda entry: entry["id"])
+def test_a_hybrid_is_real_outside_its_stretch_and_cut_in_pauses(hybrid):
     recording = read_recording(FOLDER / hybrid["file"])
     (start, stop), = hybrid["spliced_samples"]
     assert hybrid["spliced_s"] == [[start / 16_000, stop / 16_000]]
@@ -48,6 +48,17 @@ def test_the_hybrid_is_real_outside_its_stretch_and_cut_in_pauses():
     for cut in (start, stop):
         assert speech.at(cut / 16_000) == 0
     assert speech.slice(start / 16_000, stop / 16_000).values.mean() > 0.7
+
+
+def test_the_shipped_score_over_time_shows_the_inserted_voice():
+    from core.examine import examine
+
+    entry = next(e for e in ENTRIES if e["id"] == "inserted-voice")
+    score = examine(FOLDER / entry["file"]).entropy.score
+    (start, stop), = entry["spliced_s"]
+    inside = (score.times_s >= start) & (score.times_s < stop)
+    assert np.mean(score.values[inside][:, None] < score.values[~inside]) > 0.8
+    assert score.values[inside].mean() < score.values[~inside].mean()
 
 
 def test_the_copy_says_the_same_words_at_the_same_times():
