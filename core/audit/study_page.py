@@ -32,8 +32,8 @@ def page(made: Mapping[str, Any]) -> str:
     found = made["separation"]
     parts = [
         "# Can the attribution maps be believed?",
-        "Written by `python -m core.audit.study CORPUS --output docs/attribution.json`; the numbers are in the JSON "
-        f"beside this page. Detector `{made['model']}`, content {made['content_sha256'][:12]}; "
+        "Written by `python -m core.audit.study CORPUS --output docs/attribution.json` (`--clips`, `--hybrids` set how "
+        f"many); the numbers are in the JSON beside this page. Detector `{made['model']}`, content {made['content_sha256'][:12]}; "
         f"{METHODS[made['method']].title}, compared with {made['baseline']}, seed {made['seed']}.",
         f"## The audit against maps known to be bad ({found['clips']} clips)",
         "Every clip's map went through the audit three times: as it is; with its cells shuffled, so that it has the "
@@ -61,10 +61,10 @@ def page(made: Mapping[str, Any]) -> str:
                 for m, v in made["hybrids"].items()]),
         preference(made["hybrids"]),
         "## To see one that passes and one that fails",
-        "On the Attribution page, with any bundled example: Integrated Gradients on the log-mel, compared with mean bona "
-        "fide speech, passes on most recordings. Laid on the waveform and compared with silence it fails whatever the "
-        "detector: the front end takes a logarithm, whose slope near silence no number of steps can follow, so the parts "
-        "don't add up.",
+        "On the Attribution page, with any bundled example, two buttons show one each: Integrated Gradients on the "
+        "log-mel, compared with mean bona fide speech, passes on most recordings. Laid on the waveform and compared with "
+        "silence it fails whatever the detector: the front end takes a logarithm, whose slope near silence no number of "
+        "steps can follow, so the parts don't add up.",
     ]
     return "\n\n".join(parts) + "\n"
 
