@@ -34,7 +34,8 @@ def page(made: Mapping[str, Any]) -> str:
         "# Can the attribution maps be believed?",
         "Written by `python -m core.audit.study CORPUS --output docs/attribution.json` (`--clips`, `--hybrids` set how "
         f"many); the numbers are in the JSON beside this page. Detector `{made['model']}`, "
-        f"content {made['content_sha256'][:12]}; {METHODS[made['method']].title}, compared with {made['baseline']}, seed {made['seed']}.",
+        f"content {made['content_sha256'][:12]}; {METHODS[made['method']].title}, "
+        f"compared with {made['baseline']}, seed {made['seed']}.",
         f"## The audit against maps known to be bad ({found['clips']} clips)",
         "Every clip's map went through the audit three times: as it is; with its cells shuffled, so that it has the "
         "right values in the wrong places; and replaced by the map of the same network with destroyed weights. A "
