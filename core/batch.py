@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class ClipEvidence:
     distance: float
     seconds: float  # its share of the time that its batches took
     frame_spoof_runs: tuple[Region, ...] = ()
+    member_scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def clip_score(self) -> float:
@@ -174,12 +175,15 @@ def _evidence(clip: _Clip, detector: Detector) -> ClipEvidence:
     timeline = clip.timeline if reading is None else reading.timeline
     windows = np.array([(w.start, w.stop) for w in timeline.windows]) / SAMPLE_RATE
     mean = clip.state_sum / max(float(clip.speech.sum()), 1e-9)
-    hop_s = detector.network.encoder.hop_s
+    if reading is None:
+        seconds = timeline.speech_seconds(clip.speech, detector.network.encoder.hop_s)
+    else:
+        seconds = reading.speech_seconds(clip.speech)
     return ClipEvidence(
         window_scores=clip.scores if reading is None else reading.scores,
         window_times=windows.reshape(-1, 2),
-        window_seconds=timeline.speech_seconds(clip.speech, hop_s) if reading is None
-        else reading.speech_seconds(clip.speech),
+        window_seconds=seconds,
+        member_scores={} if reading is None else reading.clip_members(detector.panel.names, seconds),
         distance=population_distance(mean, detector.deciding_reference),
         seconds=clip.seconds + time.perf_counter() - began,
     )

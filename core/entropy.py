@@ -266,7 +266,6 @@ class _Reader:
         timeline = self.timeline if reading is None else reading.timeline
         scores = self.scores if reading is None else reading.scores
         seconds = own_seconds if reading is None else reading.speech_seconds(self.speech)
-        names = () if reading is None else self.detector.panel.names
         bits, score = self.curves[:, 0].copy(), self._frame_scores()
         means = np.average(self.curves.astype(np.float64), axis=0, weights=self.speech)
         low_bits = reference.get("low_entropy_bits")
@@ -288,7 +287,7 @@ class _Reader:
             frame_spoof_runs=tuple(Region(*self._span(a, b), float(score[a:b].mean())) for a, b in spoof),
             own_window_scores=self.scores,
             own_window_seconds=own_seconds,
-            member_scores={n: clip_score(reading.members[:, j], seconds) for j, n in enumerate(names)},
+            member_scores={} if reading is None else reading.clip_members(self.detector.panel.names, seconds),
         )
 
     def _stretches(self, values: np.ndarray, threshold: float) -> list[tuple[int, int]]:

@@ -140,7 +140,7 @@ def conclude(
     the calibration makes no sense.
     """
     calibration = calibration_of(detector)
-    rows = check_table(quality, entropy, calibration, detector.deciding_reference)
+    rows = (*check_table(quality, entropy, calibration, detector.deciding_reference), *_members_row(entropy, detector))
     fatal = [row for row in rows if row.fatal]
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]
@@ -166,6 +166,18 @@ def conclude(
         detectors=_evidence(detector, entropy, score, llr),
         regions=entropy.frame_spoof_runs if all(r.code == "window-conflict" for r in reasons) else (),
     )
+
+
+def _members_row(entropy: EntropyAnalysis | ClipEvidence, detector: Detector) -> tuple[CheckRow, ...]:
+    """Whether the panel's members contradict each other; no row where they can't be compared."""
+    from core.complement.disagreement import CODE, panel_disagreement
+
+    found = None if detector.panel is None else panel_disagreement(entropy.member_scores, detector)
+    if found is None:
+        return ()
+    label = "Members of the panel that contradict each other"
+    return (CheckRow(CODE, label, found.value, "share of the evidence", found.limit, not found.beyond, found.beyond,
+                     found.words),)
 
 
 def _evidence(detector: Detector, entropy: EntropyAnalysis | ClipEvidence, score: float | None,
@@ -194,6 +206,8 @@ _REASONS = {
     "low-snr": "noise covers the speech ({value:.0f} dB above it, at least {limit:.0f} dB are needed)",
     "far-from-calibration": "this recording is unlike those on which the detector was calibrated "
     "({value:.1f} standard deviations away, at most {limit:.1f} are needed)",
+    "members-disagree": "the members of the panel contradict each other ({value:.0%} of their evidence points the other "
+    "way, at most {limit:.0%} is needed)",
 }  # fmt: skip
 
 _NEXT = {
@@ -204,6 +218,7 @@ _NEXT = {
     "narrow-bandwidth": "Ask for the recording before it went through a telephone or a strong codec.",
     "low-snr": "Examine the stretches where the speech is clearest, and don't denoise: it changes traces.",
     "far-from-calibration": "Treat this recording by other means, or calibrate on recordings of its kind.",
+    "members-disagree": "See on the Complementarity page who hears what, and examine longer or better material.",
     "window-conflict": "Listen to the listed stretches and examine the parts of the recording one by one.",
 }
 

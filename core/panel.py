@@ -6,12 +6,13 @@ more full window that overlaps its predecessor. One rule for examining, for list
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.entropy import clip_score
 from core.errors import Cancelled
 from core.frames import Window, plan_windows
 from core.timeline import Timeline
@@ -41,6 +42,10 @@ class PanelReading:
         """
         held = speech[np.minimum(np.arange(self.timeline.n_frames), len(speech) - 1)]
         return self.timeline.speech_seconds(held, HOP_S)
+
+    def clip_members(self, names: Sequence[str], seconds: np.ndarray) -> dict[str, float]:
+        """Each member's score of the whole recording, as the panel's own is made: windows by their seconds (W,)."""
+        return {name: clip_score(self.members[:, j], seconds) for j, name in enumerate(names)}
 
 
 def panel_windows(n_samples: int) -> tuple[Window, ...]:

@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from core.calibrate import Calibration
-
-if TYPE_CHECKING:
-    from core.finding import Reason
 
 SHARE = 0.05
 CODE = "members-disagree"
@@ -92,16 +89,6 @@ def panel_disagreement(member_scores: Mapping[str, float], detector: Any) -> Dis
     if len(lines) < FEWEST:
         return None
     return disagreement({PANEL + k: v for k, v in member_scores.items()}, lines, limit_of(lines, panel_scores(detector)))
-
-
-def reason(found: Disagreement | None) -> Reason | None:
-    """A reason to abstain, or None where the members don't contradict each other unusually."""
-    from core.finding import Reason
-
-    if found is None or not found.beyond:
-        return None
-    return Reason(CODE, "the members of the panel contradict each other more than on nearly all known clips", found.value,
-                  found.limit, "share")
 
 
 def table(llr: np.ndarray, bonafide: np.ndarray, measure: np.ndarray, shares: Sequence[float] = (0.05, 0.1, 0.25)

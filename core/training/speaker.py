@@ -35,7 +35,7 @@ SAVE_EVERY = 200
 class SpeakerRecipe:
     """How the shipped encoder was trained."""
 
-    steps: int = 700
+    cycles: tuple[int, ...] = (700, 1_300)  # steps; each cycle's rate goes up and down again
     seconds_per_batch: float = 64.0  # of sound, shared out among crops of one length
     crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
     rate: float = 1.5e-3  # the highest
@@ -74,8 +74,8 @@ class CropStream(torch.utils.data.IterableDataset):
     """An endless, seeded stream of :class:`Crops`. A source counts by the square root of its length."""
 
     def __init__(self, voices: Sequence[Voice], embeddings: np.ndarray, numbers: dict[str, int],
-                 recipe: SpeakerRecipe) -> None:
-        self.voices, self.embeddings, self.numbers, self.recipe = voices, embeddings, numbers, recipe
+                 recipe: SpeakerRecipe, start: int = 0) -> None:
+        self.voices, self.embeddings, self.numbers, self.recipe, self.start = voices, embeddings, numbers, recipe, start
         seconds = np.array([v.seconds for v in voices])
         source = np.unique([f"{v.source} {v.label}" for v in voices], return_inverse=True)[1]
         totals = np.bincount(source, seconds)
@@ -84,7 +84,7 @@ class CropStream(torch.utils.data.IterableDataset):
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.recipe.seed, worker.id if worker else 0])
+        rng = np.random.default_rng([self.recipe.seed, self.start, worker.id if worker else 0])
         while True:
             yield self.batch(rng)
 
@@ -138,24 +138,23 @@ def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray,
     trunk = list(encoder.trunk.parameters())
     rest = [p for name, p in encoder.named_parameters() if not name.startswith("trunk.")]
     optimiser = torch.optim.AdamW([{"params": rest}, {"params": trunk}], recipe.rate, weight_decay=recipe.decay)
-    highest = [recipe.rate, recipe.rate * recipe.trunk_rate]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, recipe.steps, pct_start=0.12)
-    kept = {"encoder": encoder, "optimiser": optimiser, "schedule": schedule}
+    kept, steps = {"encoder": encoder, "optimiser": optimiser}, sum(recipe.cycles)
     work.mkdir(parents=True, exist_ok=True)
     done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
-    stream = CropStream(voices, embeddings, numbers, recipe)
+    stream = CropStream(voices, embeddings, numbers, recipe, done)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
     rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
     log = (work / "train.csv").open("a", newline="")
-    for step in range(done + 1, recipe.steps + 1):
+    for step in range(done + 1, steps + 1):
         losses = _step(encoder, teacher if step <= recipe.hint_steps else None, next(loader), centres, recipe, rng)
-        speaker_checkpoint.descend(losses[0], [*rest, *trunk], optimiser, schedule)
+        rate = recipe.rate * speaker_checkpoint.one_cycle(step, recipe.cycles)
+        speaker_checkpoint.descend(losses[0], optimiser, (rate, rate * recipe.trunk_rate))
         if step % 20 == 0:
             numbers_now = [round(x.item(), 5) for x in losses]
             csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])
             log.flush()
             say(f"step {step}: loss, cosine, relational, named, hint = {numbers_now}")
-        if step % SAVE_EVERY == 0 or step == recipe.steps:
+        if step % SAVE_EVERY == 0 or step == steps:
             speaker_checkpoint.save(work / "checkpoint.pt", step, **kept)
     return encoder.eval()
 

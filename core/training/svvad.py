@@ -142,8 +142,7 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     model.header.requires_grad_(False).eval()  # not trained: no gradient, no running statistics
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
-    kept = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    kept = {"model": model, "optimiser": optimiser}
     done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
     stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed + done)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
@@ -152,7 +151,8 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
         for step in range(done + 1, recipe.steps + 1):
             with torch.autocast("cpu", torch.bfloat16):
                 found = losses(model, encoder, next(loader), recipe, rng)
-            speaker_checkpoint.descend(sum(found.values()), trained, optimiser, schedule)
+            rate = recipe.rate * speaker_checkpoint.one_cycle(step, (recipe.steps,))
+            speaker_checkpoint.descend(sum(found.values()), optimiser, (rate,))
             if step % 10 == 0:
                 told = {name: round(value.item(), 4) for name, value in found.items()}
                 csv.writer(log).writerow([step, told, round(time.process_time() - began, 1)])

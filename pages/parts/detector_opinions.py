@@ -21,7 +21,8 @@ HOP_S = 0.1
 PANEL = "panel"  # the default finding itself; it is a detector only so that it can be explained
 LANES = 6  # of window scores in the player; the table has all
 SIGNED = {"diverging": True, "above": "bona fide ↑", "below": "spoof ↓"}
-OF_THE_DEFAULT_ALONE = {"window-conflict", "far-from-calibration"}  # reasons that say nothing about other detectors
+# reasons that say nothing about other detectors
+OF_THE_DEFAULT_ALONE = {"window-conflict", "far-from-calibration", "members-disagree"}
 
 
 def opinions(found: Desk, own: tuple[Standing, ...]) -> None:

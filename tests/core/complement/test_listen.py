@@ -135,3 +135,22 @@ def test_a_damaged_folder_is_refused_in_words(places, tmp_path, monkeypatch, dam
         folder.shipped()
     if damage == "no-card":
         assert not [n for n in detectors.names() if n.startswith(PREFIX)]
+
+
+def test_members_that_contradict_each_other_keep_the_finding_back(recording, places, detector, monkeypatch):
+    from core.batch import score_many
+    from core.complement import disagreement
+    from core.examine import forget, quality_of
+    from core.finding import conclude
+
+    done = examine(recording, model=places.model, device="cpu")
+    row = next(c for c in done.finding.checks if c.code == disagreement.CODE)
+    assert row.value is not None and 0 <= row.value <= 0.5 and not row.fatal
+    monkeypatch.setattr(disagreement, "limit_of", lambda *a: row.value - 1e-3)
+    forget()
+    held_back = examine(recording, model=places.model, device="cpu").finding
+    assert held_back.abstained and [r.code for r in held_back.reasons] == [disagreement.CODE]
+    (_, evidence), = score_many([(0, recording, quality_of(recording))], detector)
+    listed = conclude(recording, quality_of(recording), evidence, detector)
+    assert [r.code for r in listed.reasons] == [disagreement.CODE]
+    forget()

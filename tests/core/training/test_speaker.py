@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.training import speaker_sounds as sounds
 from core.training.corpus import Clip, write_views
 from core.training.speaker import CropStream, SpeakerRecipe, centroids, margin_loss, relational_loss
+from core.training.speaker_checkpoint import one_cycle
 from core.training.speaker_data import Voice, parts_of, samples, turns
 from core.training.speaker_teacher import PER_VOICE, SPEEDS, at_speed, embed, fitted, speeds_of
 from core.training.speaker_trials import Side, Trials, disturbed, eer_over_speakers, sides, trials
@@ -191,3 +192,10 @@ def test_equal_error_rates_of_known_scores():
 
 def test_views_are_read_as_they_were_written(voices):
     assert samples(voices[0]).dtype == np.float32 and len(samples(voices[0], view=7)) == 64_000
+
+
+def test_the_rate_goes_up_and_down_in_every_cycle():
+    rates = [one_cycle(step, (100, 200)) for step in range(1, 301)]
+    assert max(rates[:100]) == pytest.approx(1, abs=0.01) and rates[99] == pytest.approx(0)
+    assert rates[100] < 0.1 and max(rates[100:]) == pytest.approx(1, abs=0.01) and rates[-1] == pytest.approx(0)
+    assert all(0 <= rate <= 1 for rate in rates)
