@@ -17,7 +17,7 @@ import numpy as np
 
 from core.calibrate import Calibration
 
-SHARE = 0.05
+SHARE = 0.03
 CODE = "members-disagree"
 FEWEST = 3  # members; two that differ are not yet a disagreement about anything
 
