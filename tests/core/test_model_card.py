@@ -174,10 +174,8 @@ def test_text_of_a_card_cannot_act_in_markdown():
 
 def test_the_shipped_card_reads_well():
     folder = Path(__file__).parents[2] / "models" / "weights"
-    others = ("silero", "speaker", "svvad")  # their cards answer other questions
-    paths = [p for p in folder.glob("*/card.json") if not p.parent.name.startswith(others)]
-    assert len(paths) >= 3
-    for path in paths:
+    for name in ("finfoed-whisper-tiny", "rad-whisper-tiny"):  # the others' cards answer other questions, on their pages
+        path = folder / name / "card.json"
         card = json.loads(path.read_text())
         written = to_markdown(card)
         assert "wrong about" in written and "NaN" not in written and "None" not in written
