@@ -94,7 +94,15 @@ class ResidualBlock(nn.Module):
         """(B, C_in, rows, T) -> (B, C_out, rows, T // 3)."""
         shortcut = self.conv_downsample(x) if hasattr(self, "conv_downsample") else x
         x = self.conv2(F.selu(self.bn2(self.conv1(x))))
-        return F.max_pool2d(x + shortcut, (1, 3))
+        return pool_three(x + shortcut)
+
+
+def pool_three(x: torch.Tensor) -> torch.Tensor:
+    """Maximum over each three along the last axis, (..., T) -> (..., T // 3): many times faster than ``max_pool2d`` in
+    bfloat16 on CPUs, and the same numbers.
+    """
+    n = x.shape[-1] // 3 * 3
+    return torch.maximum(torch.maximum(x[..., 0:n:3], x[..., 1:n:3]), x[..., 2:n:3])
 
 
 def _pairs(x: torch.Tensor) -> torch.Tensor:
@@ -236,7 +244,8 @@ class AASIST(nn.Module):
             raise ValueError(f"a waveform batch (B, N) of at least {TAPS - 1 + 3**7} samples is needed, not "
                              f"{tuple(wav.shape)}")
         x = F.conv1d(wav[:, None], self.filters)[:, None].abs()  # (B, 1, 70, N - 128)
-        return self.encoder(F.selu(self.first_bn(F.max_pool2d(x, 3))))
+        x = pool_three(pool_three(x).transpose(2, 3)).transpose(2, 3)  # (B, 1, 23, (N - 128) // 3)
+        return self.encoder(F.selu(self.first_bn(x)))
 
     def _branch(self, i: str, temporal: torch.Tensor,
                 spectral: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
