@@ -171,9 +171,12 @@ class SpeakerEncoder(FrameLayers):
 
     def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """features (B, T, 80) -> values (B, T, V) and logits of attention (B, T, 1); 20 ms apart, each twice."""
-        values = self.values(features)  # (B, V, T / 2)
+        return self.spread(self.values(features), features.shape[1])
+
+    def spread(self, values: torch.Tensor, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """:meth:`values` (B, V, T / 2) -> what :meth:`frames` gives, for ``n_frames`` frames of 10 ms."""
         both = torch.cat([values, self.attention(values)], 1).transpose(1, 2).float()  # (B, T / 2, V + 1)
-        both = both.repeat_interleave(2, 1)[:, : features.shape[1]]  # (B, T, V + 1)
+        both = both.repeat_interleave(2, 1)[:, :n_frames]  # (B, T, V + 1)
         return both[..., :-1], both[..., -1:]
 
     def from_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:

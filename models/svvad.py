@@ -8,9 +8,9 @@
 The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence: gamma = 0 silences a frame.
 gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. Not
 trained are the transform of the enrolment embedding (the figure draws it so; here a fixed orthonormal projection) and
-the header, a copy of the encoder's layers before its pooling. :meth:`Svvad.start_from` sets out from frames projected
-like embeddings, from which the enrolment's projection is taken off. Any length from 1 s works; a long recording is better
-heard in windows, since attention grows with its square. Training: ``core.training.svvad``.
+the header, a copy of the encoder's layers before its pooling. :meth:`Svvad.start_from` sets out from a comparison of
+frames, projected like embeddings, with the enrolment. Any length from 1 s works; a long recording is better heard in
+windows, since attention grows with its square. Training: ``core.training.svvad``.
 
 Reference
 ---------
@@ -39,6 +39,8 @@ from models.speaker import (
     speaker_config,
 )
 
+START, START_GAIN = 0.3, 1.5  # of the first comparison in the Transformer's stream, and of gamma's logit on it
+
 
 @dataclass(frozen=True)
 class SvvadConfig:
@@ -49,8 +51,13 @@ class SvvadConfig:
     conformers: int = 2
     heads: int = 4
     kernel: int = 15  # of the Conformer's depthwise convolution, in frames of 20 ms
-    joint: int = 128  # width of the Transformer after the concatenation
     transformers: int = 1
+
+    @property
+    def joint(self) -> int:
+        """Width of the Transformer after the concatenation."""
+        return 2 * self.width
+
 
 
 def film(features: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
@@ -110,27 +117,48 @@ class Svvad(nn.Module):
         """A random debug instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 16, 1)).eval()
+            return cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 1)).eval()
 
     def start_from(self, encoder: SpeakerEncoder) -> None:
-        """Copy the encoder's layers into the header; begin as a difference of frames and enrolment, both projected.
+        """Copy the encoder's layers into the header, and begin as a comparison of each frame with the enrolment.
 
+        Frames are projected as embeddings are; Conformer and attention begin as the identity; the Transformer's
+        feed-forward step begins as |h + e| - |h - e|, summed, which is high where both agree; gamma reads that sum.
         Raises RuntimeError where the encoder's sizes are not the header's.
         """
         self.header.load_state_dict({k: v for k, v in encoder.state_dict().items() if k.startswith(FrameLayers.PARTS)})
-        n, width = self.config.header.values, self.config.width
+        n, width, joint = self.config.header.values, self.config.width, self.config.joint
         scale = encoder.norm.weight[:n] / (encoder.norm.running_var[:n] + encoder.norm.eps).sqrt()
         linear = self.projection.T @ encoder.out.weight[:, :n]  # (D, V): the part that reads the mean
         with torch.no_grad():
             self.enter.weight.copy_(linear * scale)
             self.enter.bias.copy_(linear @ (encoder.norm.bias[:n] - encoder.norm.running_mean[:n] * scale))
-            self.join.weight[:width] = torch.cat([torch.eye(width), -torch.eye(width)], 1)
+            for block in self.conformers:
+                for last in (block.before[-1], block.after[-1], block.attention.out_proj, block.narrow):
+                    last.weight.mul_(0.1)
+            eye = torch.eye(width)
+            self.join.weight.copy_(torch.cat([torch.cat([eye, eye], 1), torch.cat([eye, -eye], 1)]))
+            first = self.transformers[0]
+            first.self_attn.out_proj.weight.mul_(0.1)
+            both = torch.eye(joint)
+            first.linear1.weight.copy_(torch.cat([both, -both]))
+            sign = torch.cat([torch.ones(width), -torch.ones(width)]).repeat(2)  # of h + e, h - e, and their opposites
+            direction = torch.ones(joint)
+            direction[1::2] = -1
+            first.linear2.weight.copy_(torch.outer(direction, sign) * START / width**0.5)
+            self.gamma.weight.copy_(direction[None] * START_GAIN / (START * joint))
+            for part in (self.join, first.linear1, first.linear2, self.gamma):
+                part.bias.zero_()
 
-    def states(self, features: torch.Tensor) -> torch.Tensor:
-        """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D)."""
+    def states(self, features: torch.Tensor, values: torch.Tensor | None = None) -> torch.Tensor:
+        """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D).
+
+        values : ``values(features)`` (B, V, T') of the encoder that the header is a copy of, where they are at hand
+        """
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
-        x = self.enter(self.header.values(features).transpose(1, 2))  # (B, T', D)
+        values = self.header.values(features) if values is None else values
+        x = self.enter(values.transpose(1, 2))  # (B, T', D)
         for block in self.conformers:
             x = block(x)
         return x

@@ -35,7 +35,7 @@ SAVE_EVERY = 200
 class SpeakerRecipe:
     """How the shipped encoder was trained."""
 
-    cycles: tuple[int, ...] = (700, 1_300)  # steps; each cycle's rate goes up and down again
+    cycles: tuple[int, ...] = (700,)  # steps; each cycle's rate goes up and down again
     seconds_per_batch: float = 64.0  # of sound, shared out among crops of one length
     crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
     rate: float = 1.5e-3  # the highest

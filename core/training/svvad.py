@@ -9,6 +9,10 @@ interferer, n somebody absent and [.]+ the part above zero:
     absent   [c(e(x_vad|n), n) - c(e(x), n)]+                       somebody absent must not be made up
     rest     l1 TV(gamma) + l2 beta^2 + l3 [rho - mean gamma]+
 
+What a gate lets through reaches the encoder in two ways that take turns: as the paper has it, gamma x + beta on the
+features; and gamma as the weights of frames in the encoder's pooling, where a half-open gate does no harm. The second
+comes first: through the features alone training ends at gamma = 1 everywhere (an ablation, ``pooling``).
+
 Who speaks when is in the batch for evaluation; nothing here reads it.
 
 Reference: Kang et al. 2023, arXiv 2305.19581. The losses are ours; the paper's text leaves them open.
@@ -29,25 +33,28 @@ from core.errors import InvalidOption
 from core.training import speaker_checkpoint
 from core.training.speaker_data import Voice
 from core.training.svvad_mix import MixBatch, MixStream
-from models.speaker import SpeakerEncoder, fbank
+from models.speaker import SpeakerEncoder, fbank, statistics
 from models.svvad import Svvad, SvvadConfig, film
 
 SAVE_EVERY = 100
 LEAST_S = 2.6  # of a voice that is mixed
 LOSSES = ("keep", "beat", "reject", "absent")
-ABLATION_STEPS = 80
+ABLATION_STEPS = 150
+LEAST_WEIGHT = 0.02  # of a frame in the pooling, lest a few frames decide alone
 
 
 @dataclass(frozen=True)
 class SvvadRecipe:
     """How the shipped network was trained. A loss with weight 0 is left out."""
 
-    steps: int = 360
+    steps: int = 700
+    film_every: int = 5  # steps of which one goes through the features; 1 for all of them, 0 for none
+    film_from: float = 0.5  # share of the training before that begins
     batch: int = 12
     seconds: float = 3.0
-    rate: float = 1e-3
+    rate: float = 7e-4
     decay: float = 0.01
-    margin: float = 0.5
+    margin: float = 0.6
     keep: float = 1.0
     beat: float = 1.0
     reject: float = 0.5
@@ -80,31 +87,39 @@ def _mean_over(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def losses(model: Svvad, encoder: SpeakerEncoder, batch: MixBatch, recipe: SvvadRecipe,
-           rng: np.random.Generator) -> dict[str, torch.Tensor]:
-    """The weighted losses of one batch by name. ``reject`` and ``absent`` take turns, each at twice its weight."""
+           step: int) -> dict[str, torch.Tensor]:
+    """The weighted losses of one batch by name; every ``film_every``-th step takes the way through the features."""
     with torch.no_grad():
         x = fbank(batch.wav)
-        raw = encoder(x)
-    states = model.states(x)
+        values = encoder.values(x)
+        pooled = encoder.spread(values, x.shape[1])
+        raw = encoder.from_statistics(*statistics(*pooled))
+    states = model.states(x, values)
     gamma, beta = model.decide(batch.enrolment, states, x.shape[1])
-    present, found = batch.present.float(), {}
-    gated = encoder(film(x, gamma, beta)) if recipe.keep or recipe.beat else None
+    begun = step > recipe.film_from * recipe.steps
+    through_features = begun and recipe.film_every > 0 and step % recipe.film_every == 0
+
+    def heard(gamma: torch.Tensor, beta: torch.Tensor | None = None) -> torch.Tensor:
+        """The frozen encoder's embedding of what a gate lets through."""
+        if through_features:
+            return encoder(film(x, gamma, torch.zeros_like(gamma) if beta is None else beta))
+        return encoder.from_statistics(*statistics(*pooled, gamma + LEAST_WEIGHT))
+
+    gated, found = heard(gamma, beta), {}
+    present, mixed = batch.present.float(), batch.present.float() * batch.mixed
     if recipe.keep:
         kept = triplet(cosine(gated, batch.target), cosine(gated, batch.other), recipe.margin)
-        found["keep"] = recipe.keep * _mean_over(kept, present * batch.mixed)
+        found["keep"] = recipe.keep * _mean_over(kept, mixed)
     if recipe.beat:
         better = triplet(cosine(gated, batch.target), cosine(raw, batch.target), recipe.margin)
         found["beat"] = recipe.beat * _mean_over(better, present)
-    turn = rng.random() < 0.5
-    if recipe.reject and (turn or not recipe.absent):
-        kept, left = encoder(gamma.unsqueeze(2) * x), encoder((1 - gamma).unsqueeze(2) * x)
-        worse = triplet(cosine(kept, batch.target), cosine(left, batch.target), recipe.margin)
-        found["reject"] = (2 if recipe.absent else 1) * recipe.reject * _mean_over(worse, present * batch.mixed)
-    elif recipe.absent and not (turn and recipe.reject):
+    if recipe.reject:
+        worse = triplet(cosine(heard(gamma), batch.target), cosine(heard(1 - gamma), batch.target), recipe.margin)
+        found["reject"] = recipe.reject * _mean_over(worse, mixed)
+    if recipe.absent:
         nobody = batch.enrolment.roll(1, 0)
-        g, b = model.decide(nobody, states, x.shape[1])
-        made_up = triplet(cosine(raw, nobody), cosine(encoder(film(x, g, b)), nobody), 0.0)
-        found["absent"] = (2 if recipe.reject else 1) * recipe.absent * made_up.mean()
+        made_up = cosine(heard(*model.decide(nobody, states, x.shape[1])), nobody) - cosine(raw, nobody)
+        found["absent"] = recipe.absent * made_up.clamp_min(0).mean()
     found["rest"] = (recipe.variation * total_variation(gamma) + recipe.shift * beta.square().mean()
                      + recipe.silence * (recipe.least - gamma.mean(1)).clamp_min(0).mean())
     return found
@@ -112,10 +127,12 @@ def losses(model: Svvad, encoder: SpeakerEncoder, batch: MixBatch, recipe: Svvad
 
 def ablated(name: str) -> SvvadRecipe:
     """The shipped recipe (""), or a shorter one without one loss (``reject``), with one alone (``only-beat``) or with all
-    (``nothing`` left out). Raises InvalidOption.
+    (``nothing`` left out), or with the features' way alone (``pooling``). Raises InvalidOption.
     """
     if not name:
         return SvvadRecipe()
+    if name == "pooling":
+        return replace(SvvadRecipe(), steps=ABLATION_STEPS, film_every=1, film_from=0.0)
     chosen = name.removeprefix("only-")
     if chosen not in LOSSES and name != "nothing":
         raise InvalidOption(f"No loss is called {chosen!r}; there are {', '.join(LOSSES)}.")
@@ -146,11 +163,11 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
     stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed + done)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
-    rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
+    began = time.process_time()
     with (work / "train.csv").open("a", newline="") as log:
         for step in range(done + 1, recipe.steps + 1):
             with torch.autocast("cpu", torch.bfloat16):
-                found = losses(model, encoder, next(loader), recipe, rng)
+                found = losses(model, encoder, next(loader), recipe, step)
             rate = recipe.rate * speaker_checkpoint.one_cycle(step, (recipe.steps,))
             speaker_checkpoint.descend(sum(found.values()), optimiser, (rate,))
             if step % 10 == 0:
