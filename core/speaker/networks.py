@@ -82,7 +82,7 @@ def shipped(device: str = "auto") -> SpeakerNetworks:
     missing = [folder.name for folder in folders() if not (folder / MODEL_FILE).is_file()]
     if missing:
         raise ModelUnavailable(f"Speakers can't be compared here: the weights {' and '.join(missing)} aren't installed; "
-                               "fetch the project's models folder again.")
+                               "this version of the project may not carry them yet.")
     key = (str(chosen), *((p.name, p.parent.name, p.stat().st_mtime_ns, p.stat().st_size) for p in _files()))
     with _lock:
         if key not in _kept:
