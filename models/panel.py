@@ -96,7 +96,7 @@ class Panel(nn.Module):
         """The network's mean embedding of the pieces that cover wav (B, N), repeated where it is shorter: (B, D).
 
         It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16
-        where the processor computes in it and no gradient is asked for.
+        where the processor computes in it, gradients too, so that what is explained is what is scored.
         """
         n = wav.shape[-1]
         if n < PIECE:
@@ -132,9 +132,7 @@ def panel_with(tensors: Mapping[str, torch.Tensor]) -> Panel:
 
 
 def computes_bfloat16(x: torch.Tensor) -> bool:
-    """Whether x's device has bfloat16 arithmetic and x is in no graph of derivatives."""
-    if torch.is_grad_enabled() and x.requires_grad:
-        return False
+    """Whether x's device has bfloat16 arithmetic."""
     return x.device.type == "cuda" or (x.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 

@@ -49,7 +49,7 @@ def make_baseline(problem: Problem, name: str, seed: int = 0) -> torch.Tensor:
     if name not in BASELINES:
         raise InvalidOption(f"There is no baseline {name!r}; choose one of {', '.join(BASELINES)}.")
     x = problem.x
-    if problem.plane == "log-mel":
+    if problem.plane in ("log-mel", "levels"):
         return _mel_baseline(x, name)
     if name == "silence":
         return torch.zeros_like(x)

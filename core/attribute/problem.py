@@ -2,6 +2,8 @@
 
 Planes (what the attribution is laid on):
   log-mel    the 80 bands that the detector's encoder hears, 10 ms apart; bands that are hidden from it get zero
+  levels     the levels of 80 mel bands, 10 ms apart, for any detector: bands are turned up or down and the sound is
+             resynthesised with the recording's own phases, which no attribution on this plane speaks of
   spectrum   the complex short-time spectrum; the score is computed from the sound resynthesised from it
   waveform   the samples; shown as a profile over time
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     import torch
 
 SAMPLE_RATE = 16_000
-PLANES = ("log-mel", "spectrum", "waveform")
+PLANES = ("log-mel", "levels", "spectrum", "waveform")
+BANDS = 80  # of the levels plane
 N_FFT, HOP = 512, 160  # of the spectrum plane: 31.25 Hz, 10 ms
 FRAME_S = HOP / SAMPLE_RATE
 
@@ -72,10 +76,12 @@ def make_problem(scorer: Scorer, wav: torch.Tensor, plane: str, select: Selectio
     if plane not in PLANES:
         raise InvalidOption(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
     if plane == "log-mel" and not scorer.log_mel:
-        raise InvalidOption("This detector doesn't hear a log-mel spectrogram; choose the spectrum or the waveform.")
+        raise InvalidOption("This detector doesn't hear a log-mel spectrogram; choose the band levels, the spectrum or "
+                            "the waveform.")
     if select.frames_s is not None:
         _check_frames(scorer)
-    maker = {"log-mel": _mel_problem, "spectrum": _spectrum_problem, "waveform": _waveform_problem}[plane]
+    maker = {"log-mel": _mel_problem, "levels": _levels_problem, "spectrum": _spectrum_problem,
+             "waveform": _waveform_problem}[plane]
     return maker(scorer, wav.detach(), select)
 
 
@@ -114,6 +120,38 @@ def _mel_problem(scorer: Scorer, wav: torch.Tensor, select: Selection) -> Proble
     score = _score(scorer.clip_of_mel, scorer.frames_of_mel, select, wav.shape[-1])
     return Problem(scorer, "log-mel", wav, mel, score, lambda a: a.detach().cpu().double().numpy(),
                    mel_edges(mel.shape[1]))
+
+
+def _levels_problem(scorer: Scorer, wav: torch.Tensor, select: Selection) -> Problem:
+    """Levels in Whisper's scale, (log10 power + 4) / 4, no lower than 8 powers of ten below the loudest."""
+    import torch
+
+    n = wav.shape[-1]
+    inner = _score(scorer.clip_of_wav, scorer.frames_of_wav, select, n)
+    spectrum, (mean, spread) = stft(wav), (m.to(wav) for m in _band_matrices())
+    level = (mean @ spectrum.square().sum(1)).clamp_min(1e-10).log10()  # (1, 80, T)
+    x = (torch.maximum(level, level.amax() - 8.0) + 4.0) / 4.0
+
+    def score(levels: torch.Tensor) -> torch.Tensor:
+        gain = 10.0 ** (2.0 * (spread @ (levels - x)))  # (B, 257, T): four powers of ten in amplitude per 2 units
+        return inner(istft(spectrum * gain[:, None], n))
+
+    return Problem(scorer, "levels", wav, x, score, lambda a: a.detach().cpu().double().numpy(), mel_edges(BANDS))
+
+
+@lru_cache(maxsize=1)
+def _band_matrices() -> tuple[torch.Tensor, torch.Tensor]:
+    """Means over bins of each mel band (80, 257), and how each bin takes part in the bands, in shares (257, 80)."""
+    import torch
+
+    from models.frontend import hz_to_mel, mel_to_hz, triangular_filters
+
+    corners = np.asarray(mel_to_hz(np.linspace(0.0, float(hz_to_mel(SAMPLE_RATE / 2)), BANDS + 2)))
+    bands = triangular_filters(corners, N_FFT, area=False)
+    bands[0, 0] = bands[-1, -1] = 1e-3  # no triangle reaches them, and they must follow their neighbours
+    with torch.inference_mode(False):
+        return (torch.from_numpy(bands / np.maximum(bands.sum(1, keepdims=True), 1e-9)),
+                torch.from_numpy((bands / np.maximum(bands.sum(0), 1e-9)).T.copy()))
 
 
 def _spectrum_problem(scorer: Scorer, wav: torch.Tensor, select: Selection) -> Problem:

@@ -1,7 +1,7 @@
 """Computes a map: every window of a posed question by one method, under the detector's lock.
 
 Deterministic under a seed and safe from several threads: the lock is held for a whole window, and no method touches the
-process-wide random numbers. Results are kept by content in ``core.attribute.keep``.
+process-wide random numbers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from core.attribute.methods import METHODS, Method
 from core.attribute.problem import SAMPLE_RATE, Problem
 from core.attribute.question import Posed
 from core.errors import InvalidOption
-
-BATCH_S = 64.0  # seconds of sound in one pass at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +88,10 @@ def compute(posed: Posed, method: str, baseline: str = "silence", *, seed: int =
     Raises InvalidOption where the method can't explain this detector or plane.
     """
     chosen = _method(method, posed)
-    options = dict(chosen.parameters) | dict(parameters or {})
+    options = dict(chosen.parameters) | dict(posed.scorer.effort.get(method, {})) | dict(parameters or {})
     if "batch" in options:  # a detector that hears long windows gets fewer of them at once
         seconds = max(p.wav.shape[-1] for p in posed.problems) / SAMPLE_RATE
-        options["batch"] = max(1, min(options["batch"], int(BATCH_S / seconds)))
+        options["batch"] = max(1, min(options["batch"], int(posed.scorer.most_s / seconds)))
     began, maps, score, base = time.perf_counter(), [], 0.0, 0.0
     for i, problem in enumerate(posed.problems):
         def tell(share: float, i: int = i) -> None:

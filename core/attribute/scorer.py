@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LN10 = float(np.log(10.0))
 CALIBRATED, RAW = "log10 LR", "raw score"
+MOST_S = 64.0
 
 
 class Scorer(Protocol):
@@ -37,7 +39,9 @@ class Scorer(Protocol):
     unit: str
     lock: threading.RLock
     device: torch.device
-    log_mel: bool  # whether there is a log-mel plane
+    log_mel: bool  # whether it hears a log-mel, so that there is such a plane
+    most_s: float  # seconds of sound in one pass with gradients at most, which bounds memory
+    effort: Mapping[str, Mapping[str, Any]]  # parameters by method that replace the method's own
 
     def front(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) -> log-mel (B, R, S) before anything is hidden from the detector."""
@@ -84,6 +88,8 @@ class FInfoEDScorer:
     lock: threading.RLock
     device: Any
     unit: str = CALIBRATED
+    most_s: ClassVar[float] = MOST_S
+    effort: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
     def of(cls, detector: Detector) -> FInfoEDScorer:
@@ -152,6 +158,7 @@ class ClipScorer:
     intercept: float = 0.0
     unit: str = RAW
     log_mel: bool = False
+    effort: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
     def of(cls, detector: ClipDetector) -> ClipScorer:
@@ -163,6 +170,10 @@ class ClipScorer:
         if line is None or not hasattr(line, "slope"):
             return cls(detector, device)
         return cls(detector, device, float(line.slope), float(line.intercept), CALIBRATED)
+
+    @property
+    def most_s(self) -> float:
+        return getattr(self.detector, "most_s", MOST_S)
 
     @property
     def name(self) -> str:
@@ -177,7 +188,7 @@ class ClipScorer:
         return self.detector.lock
 
     def front(self, wav: torch.Tensor) -> torch.Tensor:
-        raise LookupError("This detector's front end is its own; choose the spectrum or the waveform.")
+        raise LookupError("This detector's front end is its own; choose the band levels, the spectrum or the waveform.")
 
     clip_of_mel = frames_of_mel = front
 
@@ -230,14 +241,18 @@ def shuffle_weights(network: nn.Module, seed: int) -> nn.Module:
 
 
 def scorer_of(detector: Any) -> Scorer:
-    """The scorer of the default finding's detector, or of any ``ClipDetector``.
+    """The scorer of a loaded model (f-InfoED's own answer), of the panel that decides, or of any ``ClipDetector``.
 
     Raises ModelUnavailable, with the detector's own reason, where it may not be used yet.
     """
+    from core.attribute.panel_scorer import PanelScorer
     from core.detectors.finfoed import FInfoEDDetector
+    from core.detectors.panel import PanelDetector
     from core.errors import ModelUnavailable
     from models.finfoed import FInfoED
 
+    if isinstance(detector, PanelDetector):
+        return PanelScorer.of(detector.detector)
     inner = detector.detector if isinstance(detector, FInfoEDDetector) else detector
     if isinstance(getattr(inner, "network", None), FInfoED) and hasattr(inner, "reference"):
         return FInfoEDScorer.of(inner)

@@ -64,7 +64,7 @@ def input_masks(problem: Problem, masks: np.ndarray) -> np.ndarray:
 
 
 def level_map(problem: Problem) -> np.ndarray:
-    """How loud each value of the map is, (R, C): the log-mel itself, or the power of the spectrum or the samples."""
-    if problem.plane == "log-mel":
+    """How loud each value of the map is, (R, C): the log-mel or the levels, or the power of the spectrum or samples."""
+    if problem.plane in ("log-mel", "levels"):
         return problem.x[0].detach().cpu().double().numpy()
     return problem.to_map(problem.x[0].square())
