@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.calibrate import Calibration
-from core.entropy import EntropyAnalysis, Region
+from core.entropy import LN10, EntropyAnalysis, Region
 
 if TYPE_CHECKING:
+    from core.batch import ClipEvidence
     from core.quality import Check, Quality
 
 CONFLICT_WINDOW_S = 2.0  # speech a window needs to take part in the conflict check
+LOWEST = 0.1  # of the frames: what speaks for a synthetic part
 CONFLICT_QUANTILE = 0.1  # of the window LLRs at either end: one odd window of many is no conflict
 
 
@@ -121,6 +123,25 @@ def _conflict_row(
     state = "parts of the recording point in opposite directions" if fatal else "the windows agree"
     words = f"{label}: {max(conflict, 0.0):.2f}, at most {limit:.2f} is needed; {state}."
     return CheckRow(code, label, conflict, unit, limit, not fatal, fatal, words)
+
+
+def part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
+    """Whether a part of the recording stands out as synthetic, by the score over time: advice, never a refusal.
+
+    The tenth of the frames that speak most for synthesis is compared with the limit ``part_limit`` of the reference,
+    below which one untouched recording in twenty falls. No row without a limit or without curves (lists have none).
+    """
+    limit, track = _limit(reference, "part_limit"), getattr(entropy, "score", None)
+    if limit is None or track is None or not len(track):
+        return ()
+    limit = (limit - (_limit(reference, "frame_threshold") or 0.0)) / LN10  # the track's unit and zero
+    value = float(np.quantile(track.values, LOWEST))
+    stands_out = value < limit
+    state = ("as in one of twenty untouched recordings: listen to the marked stretches, the recording may be synthetic "
+             "in part" if stands_out else "nothing stands out")
+    label = "A part that stands out"
+    words = f"{label}: the lowest tenth of the score over time reaches {value:+.2f}, limit {limit:+.2f}; {state}."
+    return (CheckRow("synthetic-part", label, value, track.unit, limit, not stands_out, False, words),)
 
 
 def _speakers_row() -> CheckRow:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.calibrate import Calibration, Llr
-from core.checks import CheckRow, check_table, regions_explain, window_conflict, window_llrs
+from core.checks import CheckRow, check_table, part_row, regions_explain, window_conflict, window_llrs
 from core.entropy import EntropyAnalysis, Region
 from core.errors import ModelUnavailable
 from core.frames import format_time
@@ -140,7 +140,9 @@ def conclude(
     the calibration makes no sense.
     """
     calibration = calibration_of(detector)
-    rows = (*check_table(quality, entropy, calibration, detector.deciding_reference), *_members_row(entropy, detector))
+    reference = detector.deciding_reference
+    rows = (*check_table(quality, entropy, calibration, reference), *part_row(entropy, reference),
+            *_members_row(entropy, detector))
     fatal = [row for row in rows if row.fatal]
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]

@@ -228,7 +228,10 @@ class AASIST(nn.Module):
 
     def embed(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) -> what the output layer reads (B, 5 G). Raises ValueError where N gives no frame."""
-        x = self.encode(wav)
+        return self.read_out(self.encode(wav))
+
+    def read_out(self, x: torch.Tensor) -> torch.Tensor:
+        """:meth:`encode`'s maps (B, C, 23, T) through the graphs -> (B, 5 G)."""
         spectral = x.abs().amax(3).transpose(1, 2) + self.pos_S  # (B, 23, C)
         temporal = x.abs().amax(2).transpose(1, 2)  # (B, T, C)
         spectral = self.pool_S(self.GAT_layer_S(spectral))

@@ -3,7 +3,8 @@
 Five views are fixed transforms (``models.views``). The sixth is what the published AASIST network, trained elsewhere on
 ASVspoof 5 and frozen here, hands to its own output layer. A member has a few hundred weights, is fitted in closed form
 and can be read: with fifty systems from twenty sources to learn from, networks with more freedom learn the sources. The
-members' errors differ, so the sum is better than any of them. Fitting lives in ``core.training``.
+members' errors differ, so the sum is better than any of them. The frame score has two parts: what the views' tracks do
+around a moment, and how far the network's maps there are from their mean. Fitting lives in ``core.training``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import views
-from models.aasist import AASIST, AASISTConfig, build_aasist
+from models.aasist import AASIST, TAPS, AASISTConfig, build_aasist
 from models.files import load_network
 
 NETWORK_VIEW = "aasist"
@@ -30,6 +31,10 @@ LOCAL = 6 * views.TRACKS
 FRAME = 320  # samples a frame score stands for
 PIECE = 64_000  # samples the network hears at once; its own were 64,600
 LEVEL = 0.05  # RMS at which it hears them
+NETWORK_HOP = 3**7  # samples between its frames; the first is centred half a hop and half a filter in
+BANDS = 6  # of its rows, averaged, for the frame score
+REACH = 2  # of its frames on either side, averaged with them
+SMOOTH = 25  # frames of 10 ms on either side over which the frame score is averaged
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Panel(nn.Module):
         widths = {**WIDTHS, NETWORK_VIEW: 5 * self.network.config.graph[1]}
         self.members = nn.ModuleDict({name: Linear(widths[name]) for name in self.names})
         self.register_buffer("share", torch.ones(len(self.names)))
-        self.local = Linear(LOCAL)
+        self.local, self.near = Linear(LOCAL), Linear(BANDS * self.network.config.channels[1])
 
     def unfitted(self) -> Panel:
         """Another panel of the same shape, without weights; it shares the frozen network."""
@@ -79,48 +84,88 @@ class Panel(nn.Module):
         """How many views have a say."""
         return int((self.share > 0).sum())
 
-    def vectors(self, wav: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """wav (B, N) at 16 kHz -> vector per view, frame tracks (B, D, S) at 10 ms. The network listens only where it has
-        a say.
+    def vectors(self, wav: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor | None]:
+        """wav (B, N) at 16 kHz -> vector per view, frame tracks (B, D, S) at 10 ms, and the network's bands as
+        :meth:`hear` has them. The network listens only where it has a say; else its vector is zeros, its bands None.
         """
         x = views.prepare(wav)
         tracks, power = views.frame_tracks(x)
-        vectors = views.clip_views(x, tracks, power)
+        vectors, bands = views.clip_views(x, tracks, power), None
         if self.share[self.names.index(NETWORK_VIEW)] > 0:
-            vectors[NETWORK_VIEW] = self.embed(wav)
+            vectors[NETWORK_VIEW], bands = self.hear(wav)
         else:
             vectors[NETWORK_VIEW] = wav.new_zeros(len(wav), len(self.members[NETWORK_VIEW].weight))
-        return vectors, views.local_tracks(tracks)
+        return vectors, views.local_tracks(tracks), bands
 
-    def embed(self, wav: torch.Tensor) -> torch.Tensor:
-        """The network's mean embedding of the pieces that cover wav (B, N), repeated where it is shorter: (B, D).
+    def hear(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The network's mean embedding (B, D) of the pieces that cover wav (B, N), and what its encoder makes of them.
+
+        A window shorter than a piece is repeated. The second is (B, W, P, K): P pieces of K frames, the encoder's maps
+        averaged over ``BANDS`` bands of rows and over +-``REACH`` frames, less their mean over the window.
 
         It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16
         where the processor computes in it, gradients too, so that what is explained is what is scored.
         """
-        n = wav.shape[-1]
-        if n < PIECE:
-            wav = wav.repeat(1, -(-PIECE // n))[:, :PIECE]
-            n = PIECE
+        wav = repeated(wav)
+        starts = piece_starts(wav.shape[-1])
         wav = views.guarded(wav)
         wav = wav * (LEVEL / (wav.square().mean(-1, keepdim=True).sqrt() + 1e-6))
-        count = -(-n // PIECE)
-        starts = [round(i * (n - PIECE) / max(1, count - 1)) for i in range(count)]
-        pieces = torch.stack([wav[:, s : s + PIECE] for s in starts], 1).flatten(0, 1)  # (B count, PIECE)
+        pieces = torch.stack([wav[:, s : s + PIECE] for s in starts], 1).flatten(0, 1)  # (B P, PIECE)
+        embedded, bands = [], []
         with torch.autocast(wav.device.type, torch.bfloat16, enabled=computes_bfloat16(wav)):
-            found = [self.network.embed(part) for part in pieces.split(1 if wav.device.type == "cpu" else 32)]
-        return torch.cat(found).float().view(len(wav), count, -1).mean(1)
+            for part in pieces.split(1 if wav.device.type == "cpu" else 32):
+                maps = self.network.encode(part)  # (b, C, 23, K)
+                embedded.append(self.network.read_out(maps))
+                bands.append(torch.cat([rows.mean(2) for rows in maps.tensor_split(BANDS, dim=2)], 1))
+        near = F.avg_pool1d(torch.cat(bands).float(), 2 * REACH + 1, 1, REACH, count_include_pad=False)
+        near = near.unflatten(0, (len(wav), len(starts))).transpose(1, 2)  # (B, W, P, K)
+        near = near - near.mean((2, 3), keepdim=True)
+        return torch.cat(embedded).float().unflatten(0, (len(wav), len(starts))).mean(1), near
 
     def local_statistics(self, tracks: torch.Tensor) -> torch.Tensor:
         """Frame tracks (B, D, S) -> what the frame score sees, (B, LOCAL, S)."""
         return views.local_moments(tracks, self.half, self.short)
 
+    def near_statistics(self, bands: torch.Tensor, n_samples: int, n_frames: int) -> torch.Tensor:
+        """Bands (B, W, P, K) of :meth:`hear` for a window of ``n_samples`` -> at its frames of 10 ms (B, W, n_frames)."""
+        piece, frame = network_frames(n_samples, n_frames, bands.shape[-1])
+        return bands[:, :, piece.to(bands.device), frame.to(bands.device)]
+
     def forward(self, wav: torch.Tensor) -> PanelOutput:
         """wav (B, N) at 16 kHz -> :class:`PanelOutput`."""
-        vectors, tracks = self.vectors(wav)
+        vectors, tracks, bands = self.vectors(wav)
         members = torch.stack([self.members[name](vectors[name]) for name in self.names], -1)  # (B, M)
-        local = self.local(self.local_statistics(tracks).transpose(1, 2))  # (B, S)
-        return PanelOutput(members @ self.share, members, at_frames(local, wav.shape[-1] // FRAME))
+        frames = self.local(self.local_statistics(tracks).transpose(1, 2))  # (B, S)
+        if bands is not None:
+            frames = frames + self.near(self.near_statistics(bands, wav.shape[-1], frames.shape[-1]).transpose(1, 2))
+        return PanelOutput(members @ self.share, members, at_frames(smoothed(frames), wav.shape[-1] // FRAME))
+
+
+def repeated(wav: torch.Tensor) -> torch.Tensor:
+    """wav (B, N) again and again up to a piece where it is shorter."""
+    n = wav.shape[-1]
+    return wav if n >= PIECE else wav.repeat(1, -(-PIECE // n))[:, :PIECE]
+
+
+def piece_starts(n_samples: int) -> list[int]:
+    """Where the pieces that cover so many samples begin, evenly spaced; at least one."""
+    count = max(1, -(-n_samples // PIECE))
+    return [round(i * (n_samples - PIECE) / max(1, count - 1)) for i in range(count)]
+
+
+def network_frames(n_samples: int, n_frames: int, per_piece: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which piece and which of its frames is nearest to each frame of 10 ms: two index vectors (n_frames,)."""
+    starts = torch.tensor(piece_starts(n_samples))
+    at = 160 * torch.arange(n_frames)  # samples
+    piece = (at[:, None] - starts - PIECE // 2).abs().argmin(1)
+    first = (TAPS - 1 + NETWORK_HOP) / 2
+    frame = ((at - starts[piece] - first) / NETWORK_HOP).round().long().clamp(0, per_piece - 1)
+    return piece, frame
+
+
+def smoothed(frames: torch.Tensor) -> torch.Tensor:
+    """Mean over +-``SMOOTH`` frames, fewer at the ends: (B, S) -> (B, S)."""
+    return F.avg_pool1d(frames.unsqueeze(1), 2 * SMOOTH + 1, 1, SMOOTH, count_include_pad=False).squeeze(1)
 
 
 def panel_with(tensors: Mapping[str, torch.Tensor]) -> Panel:

@@ -1,7 +1,7 @@
 """The panel that gives the default finding, as something that can be explained: its clip score and its frame scores.
 
 The numbers are those of the examination (bfloat16 where the processor computes in it), so what is explained is what is
-reported. Most of the time goes to the one network among the panel's members; the frame scores don't need it.
+reported. Most of the time goes to the one network among the panel's members.
 """
 
 from __future__ import annotations
@@ -66,13 +66,8 @@ class PanelScorer:
         return self.calibration.slope * self.panel(wav).clip + self.calibration.intercept
 
     def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
-        """As ``Panel.forward``, without the members: wav (B, N) -> (B, N // 320)."""
-        from models import views
-        from models.panel import FRAME, at_frames
-
-        tracks = views.local_tracks(views.frame_tracks(views.prepare(wav))[0])
-        local = self.panel.local(self.panel.local_statistics(tracks).transpose(1, 2))  # (B, S)
-        return (at_frames(local, wav.shape[-1] // FRAME) - self.threshold) / LN10
+        """Log10 units above the threshold: wav (B, N) -> (B, N // 320)."""
+        return (self.panel(wav).frames - self.threshold) / LN10
 
     def feature_maps(self) -> None:
         """None: five of six members have no convolution."""

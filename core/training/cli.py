@@ -149,7 +149,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         from core.training.panel_robustness import FOLD, robustness_rows
 
         card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], options.robustness,
-                                             repr(panel_recipe), _say)
+                                             f"{panel_recipe!r} on {len(found.clips)} clips", _say)
     finish(options.into, options.work, options.corpus, clips, card, held, threshold, found, bank, panel_recipe)
     pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
     print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "

@@ -32,10 +32,11 @@ class PanelRecipe:
     network_penalty: float = 1.0
     network_views: tuple[int, ...] = (0,)  # its vectors cost most, so it is fitted on these alone
     local_penalty: float = 0.1
+    local_share: float = 2.0  # of the views' part in the frame score, the network's being 1
     views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
     more: bool = True
     copies: bool = True  # among these
-    more_share: float = 0.5  # of each class's weight goes to clips from beyond the declared folds
+    more_share: float = 0.6  # of each class's weight goes to clips from beyond the declared folds
     degraded_share: float = 0.1  # of a clip's weight
 
 

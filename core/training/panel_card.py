@@ -15,7 +15,14 @@ import numpy as np
 from core.calibrate import Calibration
 from core.checks import window_conflict
 from core.training.corpus import FOLDS, Clip, load_prepared
-from core.training.measure import HeldOut, calibrate, calibration_figures, hybrid_figures, summary
+from core.training.measure import (
+    HeldOut,
+    calibrate,
+    calibration_figures,
+    hybrid_figures,
+    summary,
+    whole_figures,
+)
 from core.training.panel import Bank, PanelRecipe, beyond, fit_panel, join, variants
 from core.training.panel_frames import Places, build_places, fit_frames, join_places
 from core.training.panel_runs import brief, hybrids_of, leave_family_out, leave_out, load_bank, partitions
@@ -57,7 +64,9 @@ def evaluate_panel(clips: Sequence[Clip], work: Path, more: Path | None, blank: 
     say("hybrids")
     for i, panel in enumerate(panels):
         fit_frames(panel, places, [j for j in range(len(FOLDS)) if j != i], recipe)
-    hybrids, threshold = hybrid_figures(hybrids_of(work, clips, panels))
+    scored = hybrids_of(work, clips, panels)
+    hybrids, threshold = hybrid_figures(scored)
+    hybrids |= whole_figures(scored)
     say("comparisons on four partitions")
     compared = {}
     for name, other in variants(recipe).items():
@@ -114,9 +123,10 @@ def ship_panel(into: Path, bank: Bank, recipe: PanelRecipe, found: PanelEvaluati
     save_panel(panel, into / "panel.safetensors")
     calibration = calibrate(HeldOut([c for c in found.clips if not c.copier], found.scores))
     calibration.save(into / "panel_calibration.safetensors")
-    reference = {"window_conflict_limit": np.array([conflict_limit(found, calibration)], np.float32),
-                 "frame_threshold": np.array([found.frame_threshold], np.float32)}
-    save_file(reference, str(into / "panel_reference.safetensors"))
+    limits = {"window_conflict_limit": conflict_limit(found, calibration), "frame_threshold": found.frame_threshold,
+              "part_limit": found.card["metrics"]["hybrids"]["whole_by_lowest_frames"]["limit"]}
+    save_file({name: np.array([value], np.float32) for name, value in limits.items()},
+              str(into / "panel_reference.safetensors"))
     return calibration
 
 

@@ -14,15 +14,16 @@ import numpy as np
 import torch
 
 from core.panel import listen
-from core.training.corpus import FOLDS, Clip, split
+from core.training.corpus import FOLDS, Clip, load_views, split
 from core.training.hybrids import Hybrid, make_hybrids
 from core.training.measure import HeldOut
 from core.training.panel import Bank, PanelRecipe, build_bank, clip_scores, fit_panel, join
-from core.training.runs import CLIP_HOP, CLIP_WINDOW
+from core.training.runs import CLIP_WINDOW
 from models.panel import NETWORK_VIEW, Panel
 
 PARTITION_SEEDS = (1, 2, 3)
 HYBRIDS_PER_FOLD = 60
+SLIDE = CLIP_WINDOW // 2  # samples between the clip score's windows along a hybrid
 
 
 def load_bank(folder: Path, clips: Sequence[Clip], blank: Panel, recipe: PanelRecipe,
@@ -106,13 +107,17 @@ def score_samples(panel: Panel, samples: np.ndarray) -> tuple[float, np.ndarray]
 
 
 @torch.inference_mode()
-def score_hybrid(panel: Panel, hybrid: Hybrid) -> dict:
-    """Frame scores of a hybrid, and the clip score slid along it in 0.8 s windows (the comparison)."""
+def score_hybrid(panel: Panel, hybrid: Hybrid, host: np.ndarray) -> dict:
+    """Frame scores of a hybrid and of its host as it was, float32 (n,), and the clip score slid along the hybrid in
+    0.8 s windows every 0.4 s (the comparison).
+    """
     clip, frames = score_samples(panel, hybrid.samples)
-    starts = range(0, max(1, len(hybrid.samples) - CLIP_WINDOW + 1), CLIP_HOP)
+    host_clip, host_frames = score_samples(panel, host)
+    starts = range(0, max(1, len(hybrid.samples) - CLIP_WINDOW + 1), SLIDE)
     windows = np.stack([hybrid.samples[s : s + CLIP_WINDOW] for s in starts])
     slid = panel(torch.from_numpy(np.ascontiguousarray(windows, np.float32))).clip
-    return {"frames": frames, "slid": slid.numpy(), "clip": clip,
+    return {"frames": frames, "slid": slid.numpy(), "slid_step_s": SLIDE / 16_000, "clip": clip,
+            "host_clip": host_clip, "host_frames": host_frames,
             "span": np.array(hybrid.spoof_span_s), "duration_s": len(hybrid.samples) / 16_000,
             "host": hybrid.host.clip, "donor": hybrid.donor.clip}
 
@@ -122,7 +127,8 @@ def hybrids_of(work: Path, clips: Sequence[Clip], panels: Sequence[Panel]) -> li
     found = []
     for i, (fold, panel) in enumerate(zip(FOLDS, panels, strict=True)):
         _, test = split(clips, fold)
-        found += [score_hybrid(panel, h) for h in make_hybrids(work, test, HYBRIDS_PER_FOLD, seed=i)]
+        found += [score_hybrid(panel, h, load_views(work, h.host)[0].astype(np.float32) / 32768.0)
+                  for h in make_hybrids(work, test, HYBRIDS_PER_FOLD, seed=i)]
     return found
 
 

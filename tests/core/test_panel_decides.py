@@ -27,7 +27,7 @@ def with_panel(folder: Path, **reference: np.ndarray) -> Path:
     make_detector(folder)
     panel = panel_with(AASIST.tiny().state_dict())
     generator = torch.Generator().manual_seed(0)
-    for linear in [*panel.members.values(), panel.local]:
+    for linear in [*panel.members.values(), panel.local, panel.near]:
         linear.weight.copy_(0.01 * torch.randn(linear.weight.shape, generator=generator))
     save_panel(panel, folder / "panel.safetensors")
     make_calibration(slope=0.5, intercept=0.25).save(folder / "panel_calibration.safetensors")
@@ -100,3 +100,16 @@ def test_a_long_recording_is_read_as_its_windows_are(folder):
     parts = [listen(samples[w.start : w.stop], detector.panel) for w in panel_windows(len(samples))]
     assert np.allclose(whole.scores, [p.scores[0] for p in parts])
     assert np.allclose(whole.frames, np.concatenate([p.frames for p in parts]))
+
+
+@pytest.mark.parametrize(("limit", "state"), [(1e6, "advice"), (-1e6, "passed")])
+def test_a_part_that_stands_out_is_advice_and_no_refusal(tmp_path, limit, state):
+    done = examine(DATA, model=with_panel(tmp_path / "m", part_limit=np.array([limit])), device="cpu")
+    row = next(r for r in done.finding.checks if r.code == "synthetic-part")
+    assert row.state == state and not row.fatal and not done.finding.abstained
+    assert any(row.message == words for words in done.finding.advice) == (state == "advice")
+
+
+def test_without_a_limit_there_is_no_row_about_parts(folder):
+    codes = {row.code for row in examine(DATA, model=folder, device="cpu").finding.checks}
+    assert "synthetic-part" not in codes and "several-speakers" in codes

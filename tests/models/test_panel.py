@@ -8,8 +8,22 @@ import torch
 from safetensors.torch import save_file
 
 from models import views
-from models.aasist import AASIST
-from models.panel import FRAME, LIMIT, NETWORK_VIEW, PIECE, Linear, Panel, load_panel, panel_with, save_panel
+from models.aasist import AASIST, TAPS
+from models.panel import (
+    FRAME,
+    LIMIT,
+    NETWORK_HOP,
+    NETWORK_VIEW,
+    PIECE,
+    Linear,
+    Panel,
+    load_panel,
+    network_frames,
+    panel_with,
+    piece_starts,
+    save_panel,
+    smoothed,
+)
 
 RATE = 16_000
 
@@ -35,7 +49,7 @@ def all_views(wav: torch.Tensor) -> dict[str, torch.Tensor]:
 def tiny_panel(seed: int = 0) -> Panel:
     panel = panel_with(AASIST.tiny(seed).state_dict())
     generator = torch.Generator().manual_seed(seed)
-    for linear in [*panel.members.values(), panel.local]:
+    for linear in [*panel.members.values(), panel.local, panel.near]:
         linear.weight.copy_(0.01 * torch.randn(linear.weight.shape, generator=generator))
     return panel
 
@@ -101,11 +115,11 @@ def test_a_window_alone_is_as_in_a_batch():
                                  torch.eye(1, 20_000)], ids=["silence", "dc", "short", "click"])
 def test_odd_sound_gives_finite_numbers_of_the_stated_widths(wav):
     panel = tiny_panel()
-    vectors, tracks = panel.vectors(wav)
+    vectors, tracks, bands = panel.vectors(wav)
     for name, linear in panel.members.items():
         assert vectors[name].shape == (1, linear.weight.shape[0])
         assert torch.isfinite(vectors[name]).all()
-    assert tracks.shape[1] == views.TRACKS
+    assert tracks.shape[1] == views.TRACKS and torch.isfinite(bands).all()
     assert torch.isfinite(panel(wav).frames).all()
 
 
@@ -127,10 +141,12 @@ def test_the_sum_is_the_members_by_their_shares_and_the_network_is_silent_withou
 
 def test_what_the_network_hears_does_not_depend_on_level_and_is_repeated_to_a_piece():
     panel, wav = tiny_panel(), speechlike(1.0)
-    torch.testing.assert_close(panel.embed(wav), panel.embed(8.0 * wav), atol=2e-2, rtol=2e-2)
+    for quiet, loud in zip(panel.hear(wav), panel.hear(8.0 * wav), strict=True):
+        torch.testing.assert_close(quiet, loud, atol=2e-2, rtol=2e-2)
     tiled = wav.repeat(1, 4)
     assert tiled.shape[1] == PIECE
-    torch.testing.assert_close(panel.embed(wav), panel.embed(tiled))
+    for short, long in zip(panel.hear(wav), panel.hear(tiled), strict=True):
+        torch.testing.assert_close(short, long)
 
 
 def test_the_network_hears_every_piece_of_a_longer_window():
@@ -138,8 +154,38 @@ def test_the_network_hears_every_piece_of_a_longer_window():
     one, other = speechlike(4.0, seed=1), speechlike(4.0, seed=2)
     level = [float(x.square().mean().sqrt()) for x in (one, other)]
     other = other * (level[0] / level[1])  # a window has one level
-    both = panel.embed(torch.cat([one, other], 1))
-    torch.testing.assert_close(both, (panel.embed(one) + panel.embed(other)) / 2, atol=3e-2, rtol=3e-2)
+    both = panel.hear(torch.cat([one, other], 1))[0]
+    torch.testing.assert_close(both, (panel.hear(one)[0] + panel.hear(other)[0]) / 2, atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.parametrize("n", [9_600, PIECE, 90_000, 2 * PIECE, 128_000])
+def test_a_frame_of_10_ms_hears_the_network_frame_that_is_nearest(n):
+    per_piece = (PIECE - TAPS + 1) // NETWORK_HOP
+    piece, frame = network_frames(n, n // 160, per_piece)
+    starts = torch.tensor(piece_starts(n))
+    assert starts.min() == 0 and starts.max() == max(0, n - PIECE)
+    centre = starts[piece] + frame * NETWORK_HOP + (TAPS - 1 + NETWORK_HOP) / 2
+    far = (centre - 160 * torch.arange(n // 160)).abs()
+    assert far.max() <= NETWORK_HOP + TAPS  # at the ends; half a hop elsewhere
+    assert far.float().median() <= NETWORK_HOP / 2
+    assert centre.diff().min() > -NETWORK_HOP  # where one piece takes over from another
+
+
+def test_a_sudden_change_shows_in_the_networks_part_of_the_frame_score_where_it_is():
+    panel = panel_with(AASIST.tiny(1).state_dict())
+    wav = speechlike(8.0)
+    wav[:, 64_000:96_000] = 0.1 * torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0))
+    bands = panel.near_statistics(panel.hear(wav)[1], wav.shape[1], 800)[0]  # (W, 800)
+    inside = torch.zeros(800, dtype=torch.bool)
+    inside[400:600] = True
+    assert torch.corrcoef(torch.cat([bands, inside[None].float()])).nan_to_num()[-1, :-1].abs().max() > 0.8
+
+
+def test_smoothing_keeps_constants_and_stays_within_the_scores():
+    assert torch.allclose(smoothed(torch.full((2, 90), 3.0)), torch.full((2, 90), 3.0))
+    x = torch.randn(1, 300, generator=torch.Generator().manual_seed(2))
+    assert smoothed(x).max() <= x.max() and smoothed(x).min() >= x.min()
+    assert torch.allclose(smoothed(x)[0, 150], x[0, 125:176].mean())
 
 
 def test_an_unfitted_copy_shares_the_network_and_nothing_else():

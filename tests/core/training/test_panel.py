@@ -31,6 +31,7 @@ from models.aasist import AASIST
 from models.panel import LOCAL, NETWORK_VIEW, WIDTHS, panel_with
 
 BLANK = panel_with(AASIST.tiny().state_dict())
+NEAR = BLANK.near.weight.shape[0]
 
 
 def clip(name: str, label: str, source: str, system: str = "", copier: str = "") -> Clip:
@@ -171,12 +172,17 @@ def test_the_frame_score_finds_what_differs_inside_a_recording():
     label = rng.random(n) < 0.7
     x = rng.standard_normal((n, LOCAL)).astype(np.float32)
     x[:, 7] += np.where(label, 1.5, -1.5)
-    places = Places(x.astype(np.float16), label, np.arange(n) % 4, np.arange(n) // 10, np.arange(n) % 2 == 0)
+    near = rng.standard_normal((n, NEAR)).astype(np.float16)
+    near[:, 3] += np.where(label, 1.0, -1.0).astype(np.float16)
+    places = Places(x.astype(np.float16), near, label, np.arange(n) % 4, np.arange(n) // 10, np.arange(n) % 2 == 0)
     panel = BLANK.unfitted()
     fit_frames(panel, places, (0, 1, 2), PanelRecipe())
     held = places.fold == 3
-    scores = apply(panel.local, x[held])
-    assert scores[label[held]].mean() > scores[~label[held]].mean() + 0.5
+    parts = [apply(panel.local, x[held]), apply(panel.near, near[held])]
+    for scores in parts:
+        assert scores[label[held]].mean() > scores[~label[held]].mean() + 0.2
+    parts = [apply(panel.local, x[~held]), apply(panel.near, near[~held])]
+    assert 1.6 < parts[0].std() / parts[1].std() < 2.4  # the views' part counts twice
 
 
 def test_a_fold_that_is_left_out_has_no_part_in_the_frame_score():
@@ -186,8 +192,9 @@ def test_a_fold_that_is_left_out_has_no_part_in_the_frame_score():
     one, other = BLANK.unfitted(), BLANK.unfitted()
     spoilt = np.where((fold == 3)[:, None], 100.0, x).astype(np.float16)
     for panel, values in ((one, x), (other, spoilt)):
-        fit_frames(panel, Places(values, label, fold, np.arange(200), np.ones(200, bool)), (0, 1, 2), PanelRecipe())
-    assert torch.equal(one.local.weight, other.local.weight)
+        places = Places(values, values[:, :NEAR], label, fold, np.arange(200), np.ones(200, bool))
+        fit_frames(panel, places, (0, 1, 2), PanelRecipe())
+    assert torch.equal(one.local.weight, other.local.weight) and torch.equal(one.near.weight, other.near.weight)
 
 
 def test_hybrids_have_places_on_both_sides_and_none_at_a_splice(tmp_path, monkeypatch):
@@ -199,9 +206,11 @@ def test_hybrids_have_places_on_both_sides_and_none_at_a_splice(tmp_path, monkey
     for c in clips:
         np.save(tmp_path / "audio" / f"{c.clip}.npy", (3_000 * rng.standard_normal((1, 48_000))).astype(np.int16))
     monkeypatch.setattr("core.training.panel_frames.HYBRIDS", 4)
+    monkeypatch.setattr("core.training.panel_frames.WHOLE_EVERY", 1)
     places = build_places(tmp_path, clips, BLANK)
     again = build_places(tmp_path, clips, BLANK)
     assert np.array_equal(places.x, again.x) and set(places.fold) == {0, BEYOND}
+    assert np.array_equal(places.near, again.near) and places.near.any()
     hybrid = ~places.whole
     assert len(set(places.item[hybrid])) == 4 + 4 and 0 < places.bonafide[hybrid].mean() < 1
     whole = {bool(v) for v in places.bonafide[places.whole]}
@@ -212,7 +221,8 @@ def test_items_of_joined_folders_stay_apart():
     def part(seed: int) -> Places:
         rng = np.random.default_rng(seed)
         yes = np.ones(6, bool)
-        return Places(rng.standard_normal((6, 3)), yes, np.zeros(6, int), np.arange(6) // 2, yes)
+        x, near = rng.standard_normal((6, 3)), rng.standard_normal((6, 2))
+        return Places(x, near, yes, np.zeros(6, int), np.arange(6) // 2, yes)
 
     both = join_places([part(0), part(1)])
     assert len(set(both.item)) == 6 and np.array_equal(both.x[6:], part(1).x)
