@@ -37,15 +37,15 @@ def _withheld(found: Desk) -> None:
 
 
 def _explain(found: Desk, done: Any) -> None:
-    st.markdown("Where the detector takes its evidence from. The map describes the detector, not the recording, and is "
-                "tested on this recording before it is to be believed.")
+    st.markdown("Where the detector takes its evidence from: first of all the one that gives the finding. The map "
+                "describes the detector, not the recording, and is tested on this recording before it is to be believed.")
     opinion_note(found)
     wish = controls(found)
     device = session().device
     loading = work.scorer_job(wish.ask.detector, str(done.model), device)
     loading.wait(0.5)
     if loading.result is None:
-        _not_yet(found, loading, "Loading the detector", ("explained detector", wish.ask.detector, device))
+        _not_yet(found, loading, "Loading the detector", loading.key)
         return
     scorer = loading.result
     job = work.map_job(found, scorer, wish.ask)
@@ -90,10 +90,9 @@ def _result(found: Desk, wish: Wish, scorer: Any, made: tuple) -> None:
     _audition(found, wish, scorer, made, box, key)
     panels.places(found, given, pooled, key, unit)
     st.subheader("Can this map be believed?")
-    st.markdown(study_page.measured(scorer.sha256) or "Whether maps of this detector find synthetic stretches hasn't "
-                "been measured on a corpus; don't read them as a sign of where a recording was altered.")
-    if wish.ask.detector == str(found.examination.model):
-        showcase()
+    st.markdown(study_page.measured(scorer.sha256, given.target) or "Whether maps of this score find synthetic stretches "
+                "hasn't been measured on a corpus; don't read them as a sign of where a recording was altered.")
+    showcase(str(found.examination.model))
     if audit.result is not None:
         panels.audit_panel(found, audit.result, given, (*key, spans), given.unit)
     elif not audit.ended:

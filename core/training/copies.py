@@ -6,7 +6,8 @@ References
 ----------
 Morise et al. 2016, "WORLD".  Griffin & Lim 1984.  Makhoul 1975 (linear prediction).
 Wang & Yamagishi 2023, arXiv 2210.10570 (vocoded speech as training data for spoofing detectors).
-Rowe 2010, "Codec 2".  Copies by small neural vocoders: ``core.training.vocoders``.
+Rowe 2010, "Codec 2".  Copies by small neural vocoders: ``core.training.vocoders``; by published
+ones: ``core.training.copies_published``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
+from core.training import copies_published
 
 SAMPLE_RATE = 16_000
 
@@ -132,9 +135,16 @@ def codec2(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _fit(y, len(x))
 
 
+def _published(name: str) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    """A published vocoder's copy, of the original's length and never above full scale."""
+    copy = copies_published.copier(name)
+    return lambda x, rng: _fit(copy(x, rng), len(x))
+
+
 COPIERS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "world": world, "griffin-lim": griffin_lim, "lpc": linear_prediction, "phase": phase_vocoder,
     "world-vc": world_conversion, "codec2": codec2,
+    **{name: _published(name) for name in copies_published.WEIGHTS},
 }
 
 
@@ -145,6 +155,8 @@ def absent(name: str) -> str:
 
     if name in ("world", "world-vc", "lpc") and importlib.util.find_spec("pyworld") is None:
         return "absent: pip install pyworld"
+    if name in copies_published.WEIGHTS:
+        return copies_published.absent(name)
     if name == "codec2" and not (shutil.which("c2enc") and shutil.which("c2dec")):
         return "absent: apt-get install codec2"
     return ""

@@ -36,20 +36,21 @@ def scorer_job(name: str, default: str, device: str) -> Job:
 
     def work(job: Job) -> Any:
         from core.attribute.scorer import scorer_of
+        from core.detectors import load
+        from core.detectors.panel import NAME, PanelDetector
 
         job.report(0.1, "loading the detector")
         if name == default:
             return scorer_of(cache.loaded(name, device))
-        from core.detectors import load
+        return scorer_of(PanelDetector(cache.loaded(default, device)) if name == NAME else load(name, device))
 
-        return scorer_of(load(name, device))
-
-    return jobs.submit(("explained detector", name, device), work, lane="quick")
+    return jobs.submit(("explained detector", name, default, device), work, lane="quick")
 
 
 def map_job(found: Desk, scorer: Any, ask: Ask) -> Job:
     """The job that computes a map; its result is ``(Posed, Map)``."""
-    weights, recording = found.examination.entropy.window_seconds, found.recording
+    told, recording = found.examination.entropy, found.recording
+    weights = told.own_window_seconds if ask.detector == str(found.examination.model) else told.window_seconds
 
     def work(job: Job) -> tuple[Posed, Map]:
         from core.attribute.question import pose
@@ -78,7 +79,7 @@ def audition_job(found: Desk, scorer: Any, ask: Ask, made: tuple[Posed, Map], pa
     """The job that takes a part out of the sound and scores the rest; its result is an ``Audition``. part : a box, or
     the share of the strongest cells and their sign."""
     posed, given = made
-    finding, recording = found.examination.finding, found.recording
+    recording = found.recording
 
     def work(job: Job) -> Audition:
         import numpy as np
@@ -93,14 +94,21 @@ def audition_job(found: Desk, scorer: Any, ask: Ask, made: tuple[Posed, Map], pa
             mask = box_mask(part, first / 16_000, len(samples))
         else:
             mask = map_mask(given, top_cells(given, *part), first / 16_000, len(samples))
-        whole = None
-        own = found.examination.entropy.own_score
-        if given.target == "clip" and hasattr(scorer, "calibration") and finding.score is not None and own is not None:
-            whole = scorer.calibration.slope * own + scorer.calibration.intercept
-        return audition(posed, mask, samples, whole=whole)
+        return audition(posed, mask, samples, whole=_whole(found, scorer, ask))
 
     return jobs.submit((*_key("audition", found, scorer, ask), part), work, lane="quick",
                        weigh=lambda a: a.part.nbytes + a.rest.nbytes)
+
+
+def _whole(found: Desk, scorer: Any, ask: Ask) -> float | None:
+    """The examination's score of the whole recording before the bounds, where the question is about it; else None."""
+    from core.detectors.panel import NAME
+
+    told = found.examination
+    raw = {NAME: told.finding.score, str(told.model): told.entropy.own_score}.get(ask.detector)
+    if ask.question.target != "clip" or raw is None:
+        return None
+    return scorer.calibration.slope * raw + scorer.calibration.intercept
 
 
 def _key(what: str, found: Desk, scorer: Any, ask: Ask) -> tuple:

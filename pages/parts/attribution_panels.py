@@ -34,7 +34,7 @@ def cells(posed: Any, given: Map) -> dict[str, np.ndarray]:
     for problem, window in zip(posed.problems, posed.windows, strict=True):
         first = round((window.start / 16_000 - given.start_s) / given.hop_s)
         seen = level_map(problem)
-        seen = seen if given.plane == "log-mel" else 10 * np.log10(seen + 1e-10)
+        seen = seen if given.plane in ("log-mel", "levels") else 10 * np.log10(seen + 1e-10)
         level[:, first : first + seen.shape[1]] = seen
     level = np.where(np.isnan(level), np.nanmin(level), level)
     columns = np.flatnonzero(np.diff(grid.columns, prepend=-1))
