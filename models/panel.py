@@ -97,6 +97,10 @@ class Panel(nn.Module):
             vectors[NETWORK_VIEW] = wav.new_zeros(len(wav), len(self.members[NETWORK_VIEW].weight))
         return vectors, views.local_tracks(tracks), bands
 
+    def embed(self, wav: torch.Tensor) -> torch.Tensor:
+        """What its member reads of the network: wav (B, N) -> (B, D)."""
+        return self.hear(wav)[0]
+
     def hear(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The network's mean embedding (B, D) of the pieces that cover wav (B, N), and what its encoder makes of them.
 
