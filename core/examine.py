@@ -158,6 +158,7 @@ def _examine(
     cancelled: Callable[[], bool] | None,
 ) -> Examination:
     from core.encode import encode
+    from core.speaker.several import speakers_row, with_speakers
 
     tell(0.05, "measuring quality")
     quality = quality_of(recording)
@@ -183,7 +184,9 @@ def _examine(
         on_progress=lambda share: tell(0.9 + 0.08 * share, "measuring entropy"),
         cancelled=cancelled,
     )
-    finding = conclude(recording, quality, entropy, detector)
+    tell(0.98, "comparing voices")
+    speakers = speakers_row(recording, str(detector.device))
+    finding = with_speakers(conclude(recording, quality, entropy, detector), speakers)
     tell(1.0, "done")
     device, seconds = str(detector.device), time.perf_counter() - began
     return Examination(

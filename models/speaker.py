@@ -129,8 +129,6 @@ class Block(nn.Module):
 class FrameLayers(nn.Module):
     """Everything before the pooling: features (B, T, 80) -> values (B, V, ceil(T / 2)), 20 ms apart."""
 
-    PARTS = ("trunk.", "blocks.", "gather.")
-
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.config = config
@@ -178,6 +176,20 @@ class SpeakerEncoder(FrameLayers):
         both = torch.cat([values, self.attention(values)], 1).transpose(1, 2).float()  # (B, T / 2, V + 1)
         both = both.repeat_interleave(2, 1)[:, :n_frames]  # (B, T, V + 1)
         return both[..., :-1], both[..., -1:]
+
+    def around(self, values: torch.Tensor, reach: int) -> torch.Tensor:
+        """The voice in the ``2 reach + 1`` frames around each: :meth:`values` (B, V, T') -> embeddings (B, T', 192)."""
+        logits = self.attention(values).float()
+        share = (logits - logits.amax(2, keepdim=True)).exp().clamp_min(1e-4)  # (B, 1, T')
+
+        def near(x: torch.Tensor) -> torch.Tensor:
+            return F.avg_pool1d(x, 2 * reach + 1, 1, reach, count_include_pad=False)
+
+        values, total = values.float(), near(share)
+        mean = near(share * values) / total
+        variance = near(share * values.square()) / total - mean.square()
+        both = torch.cat([mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()], 1).transpose(1, 2)  # (B, T', 2 V)
+        return F.normalize(self.out(self.norm(both.flatten(0, 1))), dim=1).unflatten(0, both.shape[:2])
 
     def from_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
         """Weighted mean and standard deviation of the values, both (B, C) -> embedding (B, 192) of length 1."""

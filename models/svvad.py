@@ -1,21 +1,26 @@
 """SVVAD: which frames of a recording carry an enrolled speaker, learned through a frozen speaker encoder.
 
-    features (B, T, 80) -> header -> Conformer blocks -> (B, T', D)                  (T' = ceil(T / 2), 20 ms)
-    enrolment (B, 192) -> fixed projection (B, D), tiled -------> concatenated (B, T', 2 D)
-        -> Transformer encoder -> gamma = sigmoid(.), beta: (B, T) each, every value held for two frames
-    x_vad = gamma x + beta -> the frozen speaker encoder
+    features (B, T, 80) -> header -> values, and the voice of the half second around each (B, S, 512 + 192)
+        -> Conformer blocks -> (B, S, D)                                           (S = ceil(T / 4), 40 ms)
+    enrolment (B, 192) -> fixed projection (B, D), tiled; its likeness to the voice around each frame (B, S, 2)
+        -> concatenated (B, S, 2 D + 2) -> Transformer encoder -> gamma, beta: (B, T) each, every value for four frames
+    x_vad = gamma x + beta -> the frozen speaker encoder; or gamma as weights of frames in that encoder's pooling
 
 The gate acts on features, not on samples: in ``models.speaker.fbank`` 0 is digital silence: gamma = 0 silences a frame.
 gamma = 1 and beta = 0 give the features back to the bit. beta is one number per frame, as in the paper's figure. Not
 trained are the transform of the enrolment embedding (the figure draws it so; here a fixed orthonormal projection) and
-the header, a copy of the encoder's layers before its pooling. :meth:`Svvad.start_from` sets out from a comparison of
-frames, projected like embeddings, with the enrolment. Any length from 1 s works; a long recording is better heard in
-windows, since attention grows with its square. Training: ``core.training.svvad``.
+the header, a copy of the speaker encoder, whose own pooling over half a second gives the voice around a frame.
+
+gamma's logit is a comparison plus what the network adds. The comparison: the cosine of the enrolment with the voice
+around a frame, and its mean over those frames of the recording that sound alike. The addition starts at 0: untrained,
+the gate is the comparison alone. The logit is bounded, so that no frame is ever fully open or shut and each keeps a
+gradient. Any length from 1 s works; a long recording is better heard in windows, since attention grows with its square. Training:
+``core.training.svvad``.
 
 Reference
 ---------
 Kang et al. 2023, "SVVAD: personal voice activity detection for speaker verification", arXiv 2305.19581; Conformer:
-Gulati et al. 2020, arXiv 2005.08100. What the paper's text leaves open is ours.
+Gulati et al. 2020, arXiv 2005.08100. What the paper's text leaves open, the comparison above all, is ours.
 """
 
 from __future__ import annotations
@@ -32,14 +37,17 @@ from models.frontend import N_MELS
 from models.speaker import (
     MODEL_FILE,
     WIDTH,
-    FrameLayers,
     SpeakerConfig,
     SpeakerEncoder,
     save_halved,
     speaker_config,
 )
 
-START, START_GAIN = 0.3, 1.5  # of the first comparison in the Transformer's stream, and of gamma's logit on it
+AROUND = 12  # frames of 20 ms on either side, of the voice around a frame
+STEP = 4  # frames of 10 ms that share a decision
+LIKENESSES = 2
+START_GAIN, START_AT, START_SHARPNESS = 10.0, 0.25, 6.0  # per likeness; likeness of an even gate; of the alike frames
+BOUND = 5.0  # of gamma's logit
 
 
 @dataclass(frozen=True)
@@ -47,17 +55,16 @@ class SvvadConfig:
     """Sizes. The defaults are those of the shipped network."""
 
     header: SpeakerConfig = field(default_factory=SpeakerConfig)  # of the encoder that the header is a copy of
-    width: int = 96  # of the Conformer, and of the projected enrolment
-    conformers: int = 2
+    width: int = 64  # of the Conformer, and of the projected enrolment
+    conformers: int = 1
     heads: int = 4
-    kernel: int = 15  # of the Conformer's depthwise convolution, in frames of 20 ms
+    kernel: int = 9  # of the Conformer's depthwise convolution, in steps of 40 ms
     transformers: int = 1
 
     @property
     def joint(self) -> int:
         """Width of the Transformer after the concatenation."""
         return 2 * self.width
-
 
 
 def film(features: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
@@ -94,89 +101,90 @@ class Conformer(nn.Module):
 
 
 class Svvad(nn.Module):
-    """The personal voice activity detector. The speaker encoder is not part of it."""
+    """The personal voice activity detector. The speaker encoder that judges it is not part of it."""
 
     def __init__(self, config: SvvadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SvvadConfig()
-        self.header = FrameLayers(config.header)
+        self.header = SpeakerEncoder(config.header)
         self.register_buffer("projection", torch.linalg.qr(torch.randn(WIDTH, config.width)).Q.contiguous())
-        self.enter = nn.Linear(config.header.values, config.width)
+        self.level = nn.LayerNorm(config.header.values)
+        self.enter = nn.Linear(config.header.values + WIDTH, config.width)
         self.conformers = nn.ModuleList(Conformer(config.width, config.heads, config.kernel)
                                         for _ in range(config.conformers))
-        self.join = nn.Linear(2 * config.width, config.joint)
+        self.join = nn.Linear(2 * config.width + LIKENESSES, config.joint)
         self.transformers = nn.ModuleList(
             nn.TransformerEncoderLayer(config.joint, config.heads, 2 * config.joint, 0.0, "gelu", batch_first=True)
             for _ in range(config.transformers))
         self.gamma, self.beta = nn.Linear(config.joint, 1), nn.Linear(config.joint, 1)
-        nn.init.zeros_(self.beta.weight)
-        nn.init.zeros_(self.beta.bias)
+        for part in (self.gamma, self.beta):
+            nn.init.zeros_(part.weight)
+            nn.init.zeros_(part.bias)
+        self.gain = nn.Parameter(torch.full((LIKENESSES,), START_GAIN))
+        self.even = nn.Parameter(torch.tensor(START_AT))
+        self.sharpness = nn.Parameter(torch.tensor(START_SHARPNESS))
 
     @classmethod
     def tiny(cls, seed: int = 0) -> Svvad:
         """A random debug instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 1)).eval()
+            gate = cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 1)).eval()
+            for part in (gate.gamma, gate.beta):
+                nn.init.normal_(part.weight, std=0.3)
+            return gate
 
     def start_from(self, encoder: SpeakerEncoder) -> None:
-        """Copy the encoder's layers into the header, and begin as a comparison of each frame with the enrolment.
+        """Make the header a copy of the encoder, in use. Raises RuntimeError where the encoder's sizes are not its."""
+        self.header.load_state_dict(encoder.state_dict())
+        self.header.requires_grad_(False).eval()
 
-        Frames are projected as embeddings are; Conformer and attention begin as the identity; the Transformer's
-        feed-forward step begins as |h + e| - |h - e|, summed, which is high where both agree; gamma reads that sum.
-        Raises RuntimeError where the encoder's sizes are not the header's.
-        """
-        self.header.load_state_dict({k: v for k, v in encoder.state_dict().items() if k.startswith(FrameLayers.PARTS)})
-        n, width, joint = self.config.header.values, self.config.width, self.config.joint
-        scale = encoder.norm.weight[:n] / (encoder.norm.running_var[:n] + encoder.norm.eps).sqrt()
-        linear = self.projection.T @ encoder.out.weight[:, :n]  # (D, V): the part that reads the mean
-        with torch.no_grad():
-            self.enter.weight.copy_(linear * scale)
-            self.enter.bias.copy_(linear @ (encoder.norm.bias[:n] - encoder.norm.running_mean[:n] * scale))
-            for block in self.conformers:
-                for last in (block.before[-1], block.after[-1], block.attention.out_proj, block.narrow):
-                    last.weight.mul_(0.1)
-            eye = torch.eye(width)
-            self.join.weight.copy_(torch.cat([torch.cat([eye, eye], 1), torch.cat([eye, -eye], 1)]))
-            first = self.transformers[0]
-            first.self_attn.out_proj.weight.mul_(0.1)
-            both = torch.eye(joint)
-            first.linear1.weight.copy_(torch.cat([both, -both]))
-            sign = torch.cat([torch.ones(width), -torch.ones(width)]).repeat(2)  # of h + e, h - e, and their opposites
-            direction = torch.ones(joint)
-            direction[1::2] = -1
-            first.linear2.weight.copy_(torch.outer(direction, sign) * START / width**0.5)
-            self.gamma.weight.copy_(direction[None] * START_GAIN / (START * joint))
-            for part in (self.join, first.linear1, first.linear2, self.gamma):
-                part.bias.zero_()
+    def comparison(self) -> list[nn.Parameter]:
+        """The few numbers of the comparison, which are trained at a rate of their own."""
+        return [self.gain, self.even, self.sharpness]
 
-    def states(self, features: torch.Tensor, values: torch.Tensor | None = None) -> torch.Tensor:
-        """What doesn't depend on who is sought: features (B, T, 80) -> (B, T', D).
-
-        values : ``values(features)`` (B, V, T') of the encoder that the header is a copy of, where they are at hand
-        """
+    def hear(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The header: features (B, T, 80) -> its values (B, V, ceil(T / 2)) and the voices around (B, S, 192)."""
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
-        values = self.header.values(features) if values is None else values
-        x = self.enter(values.transpose(1, 2))  # (B, T', D)
+        values = self.header.values(features)
+        return values, self.header.around(values, AROUND)[:, :: STEP // 2]
+
+    def states(self, values: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        """What doesn't depend on who is sought: what :meth:`hear` gives -> (B, S, D)."""
+        mean = F.avg_pool1d(values.float(), STEP // 2, ceil_mode=True).transpose(1, 2)  # (B, S, V)
+        x = self.enter(torch.cat([self.level(mean), voices * WIDTH**0.5], 2))
         for block in self.conformers:
             x = block(x)
         return x
 
-    def decide(self, enrolment: torch.Tensor, states: torch.Tensor, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """enrolment (B, 192), states (B, T', D) -> gamma and beta, both (B, n_frames)."""
+    def likeness(self, enrolment: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        """enrolment (B, 192), voices (B, S, 192) -> cosine with each frame's voice, and its mean over the recording's
+        frames, those that sound like the frame counting most: (B, S, 2).
+        """
+        own = voices @ enrolment.to(voices.dtype).unsqueeze(2)  # (B, S, 1)
+        alike = (self.sharpness * voices @ voices.transpose(1, 2)).softmax(2)  # (B, S, S)
+        return torch.cat([own, alike.to(own.dtype) @ own], 2).float()
+
+    def decide(self, enrolment: torch.Tensor, states: torch.Tensor, voices: torch.Tensor,
+               n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """enrolment (B, 192), states (B, S, D), voices (B, S, 192) -> gamma and beta, both (B, n_frames)."""
+        likeness = self.likeness(enrolment, voices)
         projected = enrolment @ self.projection * WIDTH**0.5  # (B, D), about unit variance
-        tiled = projected.unsqueeze(1).expand(-1, states.shape[1], -1)  # (B, T', D)
-        x = self.join(torch.cat([states, tiled.to(states.dtype)], 2))  # (B, T', J)
+        tiled = projected.unsqueeze(1).expand(-1, states.shape[1], -1)  # (B, S, D)
+        x = self.join(torch.cat([states, tiled.to(states.dtype), likeness.to(states.dtype)], 2))  # (B, S, J)
         for layer in self.transformers:
             x = layer(x)
-        both = torch.cat([self.gamma(x), self.beta(x)], 2).float()  # (B, T', 2)
-        both = both.repeat_interleave(2, 1)[:, :n_frames]  # (B, T, 2)
+        compared = (self.gain * (likeness - self.even)).sum(2, keepdim=True)  # (B, S, 1)
+        logit = BOUND * ((compared + self.gamma(x).float()) / BOUND).tanh()
+        both = torch.cat([logit, self.beta(x).float()], 2)  # (B, S, 2)
+        both = both.repeat_interleave(STEP, 1)[:, :n_frames]  # (B, T, 2)
         return both[..., 0].sigmoid(), both[..., 1]
 
     def forward(self, enrolment: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """enrolment (B, 192), features (B, T, 80) -> gamma (B, T) in 0..1 and beta (B, T)."""
-        return self.decide(enrolment, self.states(features), features.shape[1])
+        values, voices = self.hear(features)
+        return self.decide(enrolment, self.states(values, voices), voices, features.shape[1])
 
 
 def save_svvad(model: Svvad, folder: str | Path) -> None:

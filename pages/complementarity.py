@@ -72,10 +72,13 @@ def _compare(found: Desk) -> None:
 
 
 def _over_time(found: Desk, heard: work.Heard, device: str) -> None:
-    keys = {m.title: m.key for m in heard.said.members if m.windowed}
+    keys = {m.title: m.key for m in heard.said.members}
     default = [t for t, k in keys.items() if not k.startswith("panel")] or list(keys)[:4]
     chosen = st.multiselect("Members over time", list(keys), default=default, key="complement-lanes")
-    job = work.slide_job(found, heard, device)
+    slow = {m.key for m in heard.said.members if m.reads_network}
+    if slow.isdisjoint(keys[t] for t in chosen):
+        st.caption("The panel's AASIST is heard over time only where chosen: it takes longer than all others together.")
+    job = work.slide_job(found, heard, device, network=not slow.isdisjoint(keys[t] for t in chosen))
     job.wait(1.0)
     if job.result is None:
         _not_yet(found, job, "Over time", "members-time")

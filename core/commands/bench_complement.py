@@ -42,6 +42,7 @@ def bare(detector: Detector, ours: Shipped, batches: list[np.ndarray]) -> None:
     import torch
 
     from models import views
+    from models.panel import NETWORK_VIEW
 
     network, panel = detector.network, detector.panel
     with detector.lock, torch.inference_mode():
@@ -51,7 +52,8 @@ def bare(detector: Detector, ours: Shipped, batches: list[np.ndarray]) -> None:
             x = views.prepare(wav)
             tracks, power = views.frame_tracks(x)
             if panel is not None:
-                for name, vector in views.clip_views(x, tracks, power).items():
+                vectors = views.clip_views(x, tracks, power) | {NETWORK_VIEW: panel.embed(wav)}
+                for name, vector in vectors.items():
                     panel.members[name](vector)
             plane = views.local_tracks(tracks).cpu()
             for one in ours.networks.values():

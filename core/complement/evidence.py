@@ -10,15 +10,18 @@ import numpy as np
 
 from core.attribute.question import Question, pose
 from core.attribute.run import Map, compute
-from core.audit.cells import grid_of
+from core.audit.cells import grid_of, level_map
 from core.audit.complementarity import attribution_overlap, only_this
+from core.audit.verdict import MOST_ERROR
 from core.complement.members import Member, explained
 
 if TYPE_CHECKING:
     from core.audio import Recording
     from models.registry import Detector
 
-METHOD, BASELINE, PLANE = "integrated-gradients", "silence", "spectrum"
+# On the spectrum and against silence, nothing would add up: most members bring every sound to one level first, so along
+# that line their scores stand still and jump at its end.
+METHOD, BASELINE, PLANE = "integrated-gradients", "mean-bonafide", "levels"
 STEPS = 12
 LONGEST_S = 4.0
 
@@ -29,12 +32,17 @@ class Evidence:
 
     members: tuple[Member, ...]
     maps: tuple[Map, ...]
-    level: np.ndarray  # dB of the stretch, (R, C), for the picture behind the maps
+    level: np.ndarray  # of the stretch's bands, (R, C), for the picture behind the maps
     overlap: np.ndarray
 
     @property
     def seconds(self) -> tuple[float, float]:
         return self.maps[0].start_s, self.maps[0].stop_s
+
+    @property
+    def ragged(self) -> tuple[Member, ...]:
+        """Members whose map doesn't add up to what it explains, by the audit's limit."""
+        return tuple(m for m, found in zip(self.members, self.maps, strict=True) if found.error > MOST_ERROR)
 
     def only(self, which: int) -> np.ndarray:
         """Cells (r, c) where one member has more of its evidence than any other, by how much; they add up to <= 1."""
@@ -44,7 +52,7 @@ class Evidence:
 
 def gather(recording: Recording, members: Sequence[Member], detector: Detector, span_s: tuple[float, float],
            device: str = "auto", on_progress: Callable[[float, str], Any] | None = None) -> Evidence:
-    """Integrated Gradients of each member's score on the region's spectrum, compared with silence.
+    """Integrated Gradients of each member's score on the region's band levels, compared with mean bona fide speech.
 
     span_s : scored alone, its first 4 s. ``on_progress(share, words)`` may raise Cancelled. Raises InvalidOption for a
     region that can't be explained, ModelUnavailable.
@@ -61,11 +69,4 @@ def gather(recording: Recording, members: Sequence[Member], detector: Detector, 
         problem = posed.problems[0]
         maps.append(compute(posed, METHOD, BASELINE, parameters={"steps": STEPS}, on_progress=tell))
     overlap = np.array([[attribution_overlap(a.values, b.values) for b in maps] for a in maps])
-    return Evidence(tuple(members), tuple(maps), level_of(problem), overlap)
-
-
-def level_of(problem: Any) -> np.ndarray:
-    """The explained stretch's level in dB at the map's own resolution, (R, C)."""
-    from core.audit.cells import level_map
-
-    return 10.0 * np.log10(level_map(problem) + 1e-10)
+    return Evidence(tuple(members), tuple(maps), level_map(problem), overlap)

@@ -89,14 +89,14 @@ def listen(recording: Recording, detector: Detector, members: Sequence[Member], 
            windows: Sequence[Window] | None = None, encoding: Encoding | None = None,
            on_progress: Callable[[float], Any] | None = None,
            cancelled: Callable[[], bool] | None = None) -> Voices:
-    """Scores of the members in ``windows``, by default those of an examination; only members that hear windows count.
+    """Scores of the members in ``windows``, by default those of f-InfoED's examination.
 
     encoding : the examination's (adapters on), which spares the encoder where the windows are its own.
 
     Raises Cancelled.
     """
     windows = tuple(plan_windows(len(recording.samples)) if windows is None else windows)
-    members = tuple(m for m in members if m.windowed)
+    members = tuple(members)
     known = encoding if encoding is not None and encoding.adapters and encoding.windows == windows else None
     scores = np.zeros((len(members), len(windows)))
     for group in _groups([w.n_samples for w in windows], BATCH):
@@ -116,6 +116,7 @@ def _score(samples: np.ndarray, states: torch.Tensor | None, detector: Detector,
     import torch
 
     from models import views
+    from models.panel import NETWORK_VIEW
 
     found = {}
     wav = torch.from_numpy(np.ascontiguousarray(samples)).to(detector.device)
@@ -126,6 +127,8 @@ def _score(samples: np.ndarray, states: torch.Tensor | None, detector: Detector,
         tracks, power = views.frame_tracks(x)
         if any(key.startswith(PANEL) for key in keys):
             vectors = views.clip_views(x, tracks, power)
+            if PANEL + NETWORK_VIEW in keys:
+                vectors[NETWORK_VIEW] = detector.panel.embed(wav)
             found |= {PANEL + name: detector.panel.members[name](vector) for name, vector in vectors.items()}
         plane = views.local_tracks(tracks).cpu()
     if ours is not None:

@@ -56,12 +56,11 @@ class Member:
         return self.key.startswith(PANEL)
 
     @property
-    def windowed(self) -> bool:
-        """Whether it can be heard in any window and explained: all but the panel's member that reads a network, which the
-        examination alone hears."""
-        from models.views import VIEWS as FIXED
+    def reads_network(self) -> bool:
+        """Whether it is the panel's member that reads a network, which takes most of the time wherever it is heard."""
+        from models.panel import NETWORK_VIEW
 
-        return not self.of_panel or self.key.removeprefix(PANEL) in FIXED
+        return self.key == PANEL + NETWORK_VIEW
 
     def llr(self, score: Any) -> Any:
         """Unbounded log10 LR of scores, any shape."""
@@ -140,12 +139,23 @@ class PanelMember:
     def device(self) -> torch.device:
         return self.detector.device
 
+    @property
+    def most_s(self) -> float:
+        """Seconds of sound in one pass with gradients, as for the panel as a whole."""
+        from core.attribute.panel_scorer import PanelScorer
+
+        return PanelScorer.most_s
+
     def window_scores(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) -> the member's score of each as one window (B,), differentiable."""
         from models import views
+        from models.panel import NETWORK_VIEW
 
+        panel = self.detector.panel
+        if self.view == NETWORK_VIEW:
+            return panel.members[self.view](panel.embed(wav))
         x = views.prepare(wav)
-        return self.detector.panel.members[self.view](views.clip_views(x, *views.frame_tracks(x))[self.view])
+        return panel.members[self.view](views.clip_views(x, *views.frame_tracks(x))[self.view])
 
 
 def explained(member: Member, detector: Detector, device: str = "auto") -> Any:
@@ -157,7 +167,7 @@ def explained(member: Member, detector: Detector, device: str = "auto") -> Any:
     if member.key == FINFOED:
         return scorer_of(detector)
     if member.of_panel:
-        if detector.panel is None or not member.windowed:
-            raise ModelUnavailable(f"{member.title} can't be explained by itself; explain the panel as a whole.")
+        if detector.panel is None:
+            raise ModelUnavailable(f"{member.title} belongs to a panel, which this model doesn't have.")
         return scorer_of(PanelMember(detector, member.key.removeprefix(PANEL), member.line))
     return scorer_of(load(PREFIX + member.key, device))

@@ -13,9 +13,10 @@ KEPT, REJECTED = "#009E73", "#E69F00"  # bluish green and orange (Okabe and Ito 
 SOFT = "#8E6BC8"
 _LOOKS = {"raw": (GREY, "dot", "circle-open"), "energy": ("#56B4E9", "dash", "square-open"),
           "silero": ("#CC79A7", "dashdot", "diamond-open"), "svvad": (KEPT, "solid", "circle"),
-          "kept": (SOFT, "longdash", "x"), "known": ("#0072B2", "longdashdot", "star")}
-NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD's soft gate",
-         "kept": "frames kept at 0.5", "known": "with true boundaries"}
+          "weighted": (SOFT, "longdash", "x"), "film": ("#D55E00", "5px,2px", "triangle-up-open"),
+          "known": ("#0072B2", "longdashdot", "star")}
+NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD: frames kept at 0.5",
+         "weighted": "SVVAD's gate as weights", "film": "SVVAD's gate on the features", "known": "with true boundaries"}
 
 
 def verdict_curve(thresholds: np.ndarray, kept: np.ndarray, rejected: np.ndarray, raw: float, gated: float,

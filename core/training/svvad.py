@@ -10,10 +10,12 @@ interferer, n somebody absent and [.]+ the part above zero:
     rest     l1 TV(gamma) + l2 beta^2 + l3 [rho - mean gamma]+
 
 What a gate lets through reaches the encoder in two ways that take turns: as the paper has it, gamma x + beta on the
-features; and gamma as the weights of frames in the encoder's pooling, where a half-open gate does no harm. The second
-comes first: through the features alone training ends at gamma = 1 everywhere (an ablation, ``pooling``).
+features; and gamma as the weights of frames in the encoder's pooling, where a half-open gate does no harm. Most steps
+take the second (``pooling`` is the ablation without it). They need no gradient through the encoder, so that what it
+hears in a mixture is kept, and every mixture is learned from several times.
 
-Who speaks when is in the batch for evaluation; nothing here reads it.
+Who speaks when is in the batch for evaluation: no loss reads it. The log's frame AUC does, of mixtures of voices that the
+gate isn't trained on; nothing is chosen by it.
 
 Reference: Kang et al. 2023, arXiv 2305.19581. The losses are ours; the paper's text leaves them open.
 """
@@ -23,23 +25,26 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from core.detectors.polarity import auc
 from core.errors import InvalidOption
 from core.training import speaker_checkpoint
 from core.training.speaker_data import Voice
-from core.training.svvad_mix import MixBatch, MixStream
-from models.speaker import SpeakerEncoder, fbank, statistics
+from core.training.svvad_mix import OTHER, TARGET, MixBatch, MixStream
+from models.speaker import VARIANCE_FLOOR, SpeakerEncoder, fbank
 from models.svvad import Svvad, SvvadConfig, film
 
-SAVE_EVERY = 100
+SAVE_EVERY, CHECK_EVERY = 100, 50
+CHECKED = 8  # of this many voices one is only listened to, never trained on
 LEAST_S = 2.6  # of a voice that is mixed
 LOSSES = ("keep", "beat", "reject", "absent")
-ABLATION_STEPS = 150
+ABLATION_STEPS = 40
 LEAST_WEIGHT = 0.02  # of a frame in the pooling, lest a few frames decide alone
 
 
@@ -47,17 +52,19 @@ LEAST_WEIGHT = 0.02  # of a frame in the pooling, lest a few frames decide alone
 class SvvadRecipe:
     """How the shipped network was trained. A loss with weight 0 is left out."""
 
-    steps: int = 700
-    film_every: int = 5  # steps of which one goes through the features; 1 for all of them, 0 for none
-    film_from: float = 0.5  # share of the training before that begins
-    batch: int = 12
-    seconds: float = 3.0
-    rate: float = 7e-4
-    decay: float = 0.01
-    margin: float = 0.6
+    steps: int = 80
+    mixtures: int = 80  # batches that are made, all in all
+    film_every: int = 20  # steps of which one goes through the features; 1 for all of them, 0 for none
+    film_rows: int = 6  # of a batch that do
+    batch: int = 24
+    seconds: float = 5.0
+    rate: float = 2e-4
+    few_rate: float = 0.1  # of the comparison's few numbers
+    decay: float = 0.02
+    margin: float = 0.4
     keep: float = 1.0
     beat: float = 1.0
-    reject: float = 0.5
+    reject: float = 1.0
     absent: float = 0.5
     variation: float = 1e-2
     shift: float = 1e-2
@@ -86,40 +93,74 @@ def _mean_over(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return (values * rows).sum() / rows.sum().clamp_min(1)
 
 
-def losses(model: Svvad, encoder: SpeakerEncoder, batch: MixBatch, recipe: SvvadRecipe,
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A batch of mixtures and what the frozen encoder hears in it, halved: values (B, V, T'), voices (B, T', 192)."""
+
+    batch: MixBatch
+    values: torch.Tensor
+    voices: torch.Tensor
+
+    def first(self, n: int) -> Heard:
+        """The first n mixtures."""
+        batch = MixBatch(*(getattr(self.batch, field.name)[:n] for field in fields(MixBatch)))
+        return Heard(batch, self.values[:n], self.voices[:n])
+
+
+@torch.no_grad()
+def hear(model: Svvad, batch: MixBatch) -> Heard:
+    """The header over a batch."""
+    values, voices = model.hear(fbank(batch.wav))
+    return Heard(replace(batch, wav=batch.wav.half()), values.half(), voices.half())
+
+
+def weighed(encoder: SpeakerEncoder, values: torch.Tensor, gates: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What the encoder makes of values (B, V, T') under each gate (B, T) on its pooling: embeddings (B, 192)."""
+    logits = encoder.attention(values)  # (B, 1, T')
+    weights = torch.stack([gate[:, ::2] for gate in gates], 1) + LEAST_WEIGHT  # (B, gates, T')
+    share = (logits - logits.amax(2, keepdim=True)).exp() * weights
+    share = share / share.sum(2, keepdim=True)
+    mean = share @ values.transpose(1, 2)  # (B, gates, V)
+    deviation = (share @ values.square().transpose(1, 2) - mean.square()).clamp_min(VARIANCE_FLOOR).sqrt()
+    return [encoder.from_statistics(mean[:, i], deviation[:, i]) for i in range(len(gates))]
+
+
+def losses(model: Svvad, encoder: SpeakerEncoder, given: Heard, recipe: SvvadRecipe,
            step: int) -> dict[str, torch.Tensor]:
     """The weighted losses of one batch by name; every ``film_every``-th step takes the way through the features."""
+    through_features = recipe.film_every > 0 and step % recipe.film_every == 0
+    given = given.first(recipe.film_rows) if through_features else given
+    batch, values, voices = given.batch, given.values.float(), given.voices.float()
+    n_frames = batch.truth.shape[1]
+    states = model.states(values, voices)
+    gamma, beta = model.decide(batch.enrolment, states, voices, n_frames)
+    nobody = batch.enrolment.roll(1, 0)
+    gamma_n, beta_n = model.decide(nobody, states, voices, n_frames)
     with torch.no_grad():
-        x = fbank(batch.wav)
-        values = encoder.values(x)
-        pooled = encoder.spread(values, x.shape[1])
-        raw = encoder.from_statistics(*statistics(*pooled))
-    states = model.states(x, values)
-    gamma, beta = model.decide(batch.enrolment, states, x.shape[1])
-    begun = step > recipe.film_from * recipe.steps
-    through_features = begun and recipe.film_every > 0 and step % recipe.film_every == 0
-
-    def heard(gamma: torch.Tensor, beta: torch.Tensor | None = None) -> torch.Tensor:
-        """The frozen encoder's embedding of what a gate lets through."""
-        if through_features:
-            return encoder(film(x, gamma, torch.zeros_like(gamma) if beta is None else beta))
-        return encoder.from_statistics(*statistics(*pooled, gamma + LEAST_WEIGHT))
-
-    gated, found = heard(gamma, beta), {}
-    present, mixed = batch.present.float(), batch.present.float() * batch.mixed
+        raw = weighed(encoder, values, [torch.ones_like(gamma)])[0]
+    zero = torch.zeros_like(beta)
+    if through_features:
+        x = fbank(batch.wav.float())
+        with torch.autocast("cpu", torch.bfloat16):
+            gated, kept, rejected, made_up = (encoder(film(x, *gate)).float() for gate in (
+                (gamma, beta), (gamma, zero), (1 - gamma, zero), (gamma_n, beta_n)))
+    else:
+        gated, rejected, made_up = weighed(encoder, values, [gamma, 1 - gamma, gamma_n])
+        kept = gated
+    found = {}
+    mixed = batch.present.float() * batch.mixed
     if recipe.keep:
-        kept = triplet(cosine(gated, batch.target), cosine(gated, batch.other), recipe.margin)
-        found["keep"] = recipe.keep * _mean_over(kept, mixed)
+        nearer = triplet(cosine(gated, batch.target), cosine(gated, batch.other), recipe.margin)
+        found["keep"] = recipe.keep * _mean_over(nearer, mixed)
     if recipe.beat:
         better = triplet(cosine(gated, batch.target), cosine(raw, batch.target), recipe.margin)
-        found["beat"] = recipe.beat * _mean_over(better, present)
+        found["beat"] = recipe.beat * _mean_over(better, mixed)
     if recipe.reject:
-        worse = triplet(cosine(heard(gamma), batch.target), cosine(heard(1 - gamma), batch.target), recipe.margin)
+        worse = triplet(cosine(kept, batch.target), cosine(rejected, batch.target), recipe.margin)
         found["reject"] = recipe.reject * _mean_over(worse, mixed)
     if recipe.absent:
-        nobody = batch.enrolment.roll(1, 0)
-        made_up = cosine(heard(*model.decide(nobody, states, x.shape[1])), nobody) - cosine(raw, nobody)
-        found["absent"] = recipe.absent * made_up.clamp_min(0).mean()
+        more = (cosine(made_up, nobody) - cosine(raw, nobody)).clamp_min(0)
+        found["absent"] = recipe.absent * more.mean()
     found["rest"] = (recipe.variation * total_variation(gamma) + recipe.shift * beta.square().mean()
                      + recipe.silence * (recipe.least - gamma.mean(1)).clamp_min(0).mean())
     return found
@@ -132,7 +173,7 @@ def ablated(name: str) -> SvvadRecipe:
     if not name:
         return SvvadRecipe()
     if name == "pooling":
-        return replace(SvvadRecipe(), steps=ABLATION_STEPS, film_every=1, film_from=0.0)
+        return replace(SvvadRecipe(), steps=ABLATION_STEPS, film_every=1)
     chosen = name.removeprefix("only-")
     if chosen not in LOSSES and name != "nothing":
         raise InvalidOption(f"No loss is called {chosen!r}; there are {', '.join(LOSSES)}.")
@@ -156,25 +197,49 @@ def train(encoder: SpeakerEncoder, voices: Sequence[Voice], halves: np.ndarray, 
     encoder.eval().requires_grad_(False)
     model = Svvad(config)
     model.start_from(encoder)
-    model.header.requires_grad_(False).eval()  # not trained: no gradient, no running statistics
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.decay)
+    few = model.comparison()
+    rest = [p for p in model.parameters() if p.requires_grad and all(p is not q for q in few)]
+    optimiser = torch.optim.AdamW([{"params": rest}, {"params": few, "weight_decay": 0.0}], recipe.rate,
+                                  weight_decay=recipe.decay)
     kept = {"model": model, "optimiser": optimiser}
     done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
-    stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed + done)
-    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
+    checked = np.arange(len(voices)) % CHECKED == 0
+    given, check = (_mixtures(model, [voices[i] for i in np.flatnonzero(rows)], halves[rows], recipe, n, workers)
+                    for rows, n in ((~checked, recipe.mixtures), (checked, 1 + recipe.mixtures // CHECKED)))
     began = time.process_time()
     with (work / "train.csv").open("a", newline="") as log:
         for step in range(done + 1, recipe.steps + 1):
-            with torch.autocast("cpu", torch.bfloat16):
-                found = losses(model, encoder, next(loader), recipe, step)
-            rate = recipe.rate * speaker_checkpoint.one_cycle(step, (recipe.steps,))
-            speaker_checkpoint.descend(sum(found.values()), optimiser, (rate,))
+            if step % CHECK_EVERY == 0 or step == 1:
+                say(f"step {step}: frame AUC {checked_auc(model, check):.3f}")
+            one = given[int(np.random.default_rng([recipe.seed, step]).integers(len(given)))]
+            found = losses(model, encoder, one, recipe, step)
+            share = speaker_checkpoint.one_cycle(step, (recipe.steps,))
+            speaker_checkpoint.descend(sum(found.values()), optimiser, (recipe.rate * share, recipe.few_rate * share))
             if step % 10 == 0:
                 told = {name: round(value.item(), 4) for name, value in found.items()}
                 csv.writer(log).writerow([step, told, round(time.process_time() - began, 1)])
                 log.flush()
-                say(f"step {step}: {told}")
             if step % SAVE_EVERY == 0 or step == recipe.steps:
                 speaker_checkpoint.save(work / "checkpoint.pt", step, **kept)
     return model.eval()
+
+
+def _mixtures(model: Svvad, voices: Sequence[Voice], halves: np.ndarray, recipe: SvvadRecipe, n: int,
+              workers: int) -> list[Heard]:
+    stream = MixStream(voices, halves, recipe.batch, recipe.seconds, recipe.absent_share, recipe.seed)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
+    with torch.autocast("cpu", torch.bfloat16):
+        return [hear(model, batch) for batch in islice(loader, n)]
+
+
+@torch.no_grad()
+def checked_auc(model: Svvad, check: Sequence[Heard]) -> float:
+    """AUC of gamma, frames of the target against others' speech; the only reader of the truth here, for the log."""
+    gammas, truths = [], []
+    for one in check:
+        values, voices = one.values.float(), one.voices.float()
+        states = model.states(values, voices)
+        gammas.append(model.decide(one.batch.enrolment, states, voices, one.batch.truth.shape[1])[0].numpy())
+        truths.append(one.batch.truth.numpy())
+    gamma, truth = np.concatenate(gammas), np.concatenate(truths)
+    return auc(gamma[truth == TARGET], gamma[truth == OTHER])

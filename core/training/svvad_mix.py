@@ -20,6 +20,7 @@ SILENCE, TARGET, OTHER = 0, 1, 2
 FLOOR_DB = -35.0  # a frame this far below a voice's loudest holds no speech of it
 FADE = 80  # samples
 MOST_OTHERS = 0.9  # share of the time
+ONE_VOICE, ANOTHER = 0.4, 0.35  # least cosine of a clip's halves, most of two clips that are two people
 Draw = Callable[[int], np.ndarray]  # n -> n samples of one voice
 
 
@@ -126,16 +127,21 @@ def mix(n: int, target: Draw | None, others: Sequence[Draw], rng: np.random.Gene
 class MixStream(torch.utils.data.IterableDataset):
     """An endless, seeded stream of :class:`MixBatch` from training voices of three seconds and more.
 
-    A voice is heard in its two halves: one is the enrolment, what is mixed comes from the other.
+    A voice is heard in its two halves: one is the enrolment, what is mixed comes from the other. Nobody says who speaks
+    in most clips: two clips that sound alike are never target and other of one mixture, and a clip whose halves sound
+    like different people isn't used. Half of the mixtures stay within one source, so that the channel tells nothing.
     """
 
     def __init__(self, voices: Sequence[Voice], halves: np.ndarray, batch: int, seconds: float, absent: float,
                  seed: int) -> None:
         self.voices, self.halves = voices, halves  # (V, versions, 2, 192)
         self.batch_size, self.n, self.absent, self.seed = batch, int(seconds * SAMPLE_RATE), absent, seed
-        source = np.unique([v.source for v in voices], return_inverse=True)[1]
-        self.chance = 1 / np.sqrt(np.bincount(source)[source])
+        self.source = np.unique([v.source for v in voices], return_inverse=True)[1]
+        self.chance = 1 / np.sqrt(np.bincount(self.source)[self.source])
+        self.chance[(halves[:, 0, 0] * halves[:, 0, 1]).sum(1) < ONE_VOICE] = 0
         self.chance /= self.chance.sum()
+        whole = halves.sum(2)
+        self.whole = whole / np.linalg.norm(whole, axis=2, keepdims=True)  # (V, versions, 192)
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -155,21 +161,30 @@ class MixStream(torch.utils.data.IterableDataset):
 
         return some
 
+    def company(self, target: int, version: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """One to three others for a target as (voice, version): none that sounds like it."""
+        versions = rng.integers(0, self.halves.shape[1], len(self.voices))
+        alike = (self.whole[np.arange(len(self.voices)), versions] * self.whole[target, version]).sum(1)
+        alike[target] = 2.0
+        least_alike = float(np.sort(alike)[:3][-1])  # three may always speak
+        chance = self.chance * (alike <= max(ANOTHER, min(1.0, least_alike)))
+        near = chance * (self.source == self.source[target])
+        chance = near if rng.random() < 0.5 and np.count_nonzero(near) >= 3 else chance
+        n = min(int(rng.integers(1, 4)), np.count_nonzero(chance))
+        return [(int(i), int(versions[i])) for i in rng.choice(len(chance), n, replace=False, p=chance / chance.sum())]
+
     def batch(self, rng: np.random.Generator) -> MixBatch:
         """One batch."""
         rows = []
-        for _ in range(self.batch_size):
-            target, *others = rng.choice(len(self.voices), 4, replace=False, p=self.chance)
-            versions, half = rng.integers(0, self.halves.shape[1], 4), int(rng.integers(2))
-            present = rng.random() >= self.absent
-            draws = [self.draw(o, v, int(rng.integers(2)), rng) for o, v in zip(others, versions[1:], strict=True)]
-            draws = draws[: int(rng.integers(1, 4))]
-            mixture = mix(self.n, self.draw(target, versions[0], half, rng) if present else None, draws, rng)
-            own = self.halves[target, versions[0]]
-            rows.append((mixture.wav, own[1 - half], own[half], self.halves[others[0], versions[1]].mean(0), present,
+        while len(rows) < self.batch_size:
+            target, version = int(rng.choice(len(self.voices), p=self.chance)), int(rng.integers(self.halves.shape[1]))
+            others, half, present = self.company(target, version, rng), int(rng.integers(2)), rng.random() >= self.absent
+            draws = [self.draw(*other, int(rng.integers(2)), rng) for other in others]
+            mixture = mix(self.n, self.draw(target, version, half, rng) if present else None, draws, rng)
+            own = self.halves[target, version]
+            rows.append((mixture.wav, own[1 - half], own[half], self.whole[others[0]], present,
                          bool((mixture.truth == OTHER).any()), mixture.truth))
-        wav, enrolment, target, other, *rest = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
-        return MixBatch(wav, enrolment, target, torch.nn.functional.normalize(other, dim=1), *rest)
+        return MixBatch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
 
 def halves_of(network: torch.nn.Module, voices: Sequence[Voice]) -> np.ndarray:

@@ -44,19 +44,20 @@ def hear_job(found: Desk, device: str) -> Job:
     return jobs.submit(("members heard", *found.key, _installed(), device), work)
 
 
-def slide_job(found: Desk, heard: Heard, device: str) -> Job:
-    """The job that lets them hear windows of 2 s every 0.5 s; its result is a ``Voices``."""
+def slide_job(found: Desk, heard: Heard, device: str, *, network: bool = False) -> Job:
+    """The job that lets them hear windows of 2 s every 0.5 s; its result is a ``Voices``. network : with the panel's
+    member that reads one."""
     recording = found.recording
 
     def work(job: Job) -> Any:
         from core.complement.listen import listen, sliding
 
-        return listen(recording, heard.detector, heard.said.members, heard.ours,
-                      windows=sliding(len(recording.samples)),
+        return listen(recording, heard.detector, [m for m in heard.said.members if network or not m.reads_network],
+                      heard.ours, windows=sliding(len(recording.samples)),
                       on_progress=lambda share: job.report(share, "members are listening to short windows"),
                       cancelled=job.cancelled)
 
-    return jobs.submit(("members over time", *found.key, _installed(), device), work)
+    return jobs.submit(("members over time", *found.key, _installed(), device, network), work)
 
 
 def evidence_job(found: Desk, heard: Heard, keys: tuple[str, ...], span_s: tuple[float, float], device: str) -> Job:

@@ -103,10 +103,10 @@ def fusion(found: Desk, heard: Heard) -> None:
 def chosen_keys(heard: Heard) -> tuple[str, ...]:
     """Which members' evidence is mapped: ACoRL's and f-InfoED, and the panel's six where asked for."""
     first = [m.key for m in heard.said.members if not m.of_panel]
-    panel = [m.key for m in heard.said.members if m.of_panel and m.windowed]
+    panel = [m.key for m in heard.said.members if m.of_panel]
     if len(first) < 2:
         return (*first, *panel)
-    also = bool(panel) and st.toggle("The panel's members too (takes longer)", key="complement-panel")
+    also = bool(panel) and st.toggle("The panel's members too (takes a minute)", key="complement-panel")
     return (*first, *(panel if also else ()))
 
 
@@ -121,12 +121,16 @@ def evidence(found: Desk, given: Evidence) -> None:
         figure = drawn.member_matrix(names, given.overlap, dark=dark, provenance=found.provenance)
         widgets.chart(figure, "overlap", narrow=True, table=matrix_table(names, given.overlap),
                       paper="arXiv 1703.01365 (Integrated Gradients)", about=(
-                          "how much of two members' evidence lies in the same cells of the spectrum in this stretch: 1 "
-                          "for the same places, 0 for disjoint ones.",
-                          "the same place isn't the same evidence: one member may hear the phase where another hears the "
-                          "level."))
+                          "how much of two members' evidence lies in the same cells in this stretch, by Integrated "
+                          "Gradients over band levels, compared with mean bona fide speech: 1 for the same places, 0 for "
+                          "disjoint ones.",
+                          "the same place isn't the same evidence, and evidence in the phases alone isn't on the map. "
+                          "Whether a map can be believed is tested on the Attribution page, not here."))
     with right:
         _only(found, given, names, key, dark)
+    if given.ragged:
+        st.caption("The parts of some maps don't add up to what they explain, so read those with care: "
+                   + ", ".join(m.title for m in given.ragged) + ".")
     _maps(found, given, key, dark)
 
 
@@ -147,6 +151,8 @@ def _maps(found: Desk, given: Evidence, key: tuple, dark: bool) -> None:
     with st.expander("Each member's own map"):
         for member, one in zip(given.members, given.maps, strict=True):
             st.markdown(f"**{member.title}**: {member.view}")
+            st.caption(f"log10 LR {widgets.signed(one.score)} here, {widgets.signed(one.baseline_score)} for mean bona "
+                       f"fide speech; the parts add up to that difference within {one.error:.0%}.")
             cells = pooled(given, one.values)
             figure = cache.figure("member map", (*key, member.key, dark),
                                   lambda cells=cells: _drawn(given, cells, True, dark, found.provenance))

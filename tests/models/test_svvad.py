@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.registry import WEIGHTS
-from models.speaker import MODEL_FILE, SpeakerEncoder, fbank
-from models.svvad import Svvad, film, load_svvad, save_svvad
+from models.speaker import MODEL_FILE, SpeakerEncoder, fbank, statistics
+from models.svvad import STEP, Svvad, film, load_svvad, save_svvad
 
 SHIPPED = WEIGHTS / "svvad-tiny"
 
@@ -74,7 +74,8 @@ def test_rows_of_a_batch_do_not_hear_each_other(model):
 
 def test_what_does_not_depend_on_the_enrolment_is_computed_once(model):
     x, e = _features(), _embedding()
-    for a, b in zip(model.decide(e, model.states(x), 100), model(e, x), strict=True):
+    values, voices = model.hear(x)
+    for a, b in zip(model.decide(e, model.states(values, voices), voices, 100), model(e, x), strict=True):
         assert torch.equal(a, b)
 
 
@@ -83,18 +84,33 @@ def test_another_enrolment_is_another_gate(model):
     assert not torch.equal(model(_embedding(seed=1), x)[0], model(_embedding(seed=2), x)[0])
 
 
-def test_the_header_starts_as_the_encoders_layers_and_frames_are_projected_like_embeddings():
+def test_the_header_starts_as_the_encoder_and_stays_as_it_is():
     encoder, gate = SpeakerEncoder.tiny(5), Svvad.tiny()
-    torch.nn.init.normal_(encoder.norm.running_mean)
     gate.start_from(encoder)
-    x = _features()
-    values = encoder.values(x)
-    assert torch.equal(gate.header.values(x), values)
-    mean, deviation = values.mean(2), torch.zeros(1, 16)
-    embedding = encoder.out(encoder.norm(torch.cat([mean, deviation], 1)))
-    rest = encoder.out(encoder.norm(torch.cat([encoder.norm.running_mean[:16][None], deviation], 1)))
-    projected = gate.enter(values.transpose(1, 2)).mean(1) - gate.enter(encoder.norm.running_mean[:16][None])
-    torch.testing.assert_close(projected, (embedding - rest) @ gate.projection, atol=1e-4, rtol=1e-3)
+    values, voices = gate.hear(_features())
+    assert torch.equal(values, encoder.values(_features()))
+    torch.testing.assert_close(voices.norm(dim=2), torch.ones(1, 25))
+    assert not any(p.requires_grad for p in gate.header.parameters()) and not gate.header.training
+
+
+def test_the_voice_around_a_frame_is_the_embedding_of_what_is_around_it():
+    encoder = SpeakerEncoder.tiny(5)
+    values = encoder.values(_features())  # (1, 16, 50)
+    near = values[..., 8:33]
+    pooled = statistics(near.transpose(1, 2), encoder.attention(near).transpose(1, 2))
+    torch.testing.assert_close(encoder.around(values, 12)[:, 20], encoder.from_statistics(*pooled), atol=1e-3, rtol=1e-3)
+
+
+def test_untrained_the_gate_is_the_likeness_to_the_enrolment_and_never_fully_open_or_shut():
+    gate = Svvad(Svvad.tiny().config)
+    gate.start_from(SpeakerEncoder.tiny(5))
+    x, e = _features(), _embedding()
+    values, voices = gate.hear(x)
+    likeness = gate.likeness(e, voices)[..., 0].repeat_interleave(STEP, 1)
+    gamma, beta = gate(e, x)
+    assert beta.abs().max() == 0 and 0.006 < gamma.min() < gamma.max() < 0.994
+    highest, lowest = likeness.argmax(), likeness.argmin()
+    assert gamma[0, highest] > gamma[0, lowest]
 
 
 def test_files_come_back_in_half_precision(model, tmp_path):

@@ -21,7 +21,6 @@ from core.encode import encode
 from core.errors import Cancelled, ModelUnavailable
 from core.examine import examine
 from core.frames import plan_windows
-from models.views import VIEWS
 
 
 @pytest.fixture
@@ -31,8 +30,9 @@ def voices(recording, detector, ours) -> Voices:
 
 def test_everyone_is_there_with_a_line_of_their_own(voices, detector):
     keys = [m.key for m in voices.members]
-    assert keys == [*NETWORKS, FINFOED, *(PANEL + n for n in VIEWS)]
-    assert all(m.view and m.title for m in voices.members) and voices.scores.shape == (9, 2)
+    assert keys == [*NETWORKS, FINFOED, *(PANEL + n for n in detector.panel.names)]
+    assert all(m.view and m.title for m in voices.members) and voices.scores.shape == (10, 2)
+    assert [m.key for m in voices.members if m.reads_network] == [PANEL + "aasist"]
     assert np.isfinite(voices.llrs).all()
 
 

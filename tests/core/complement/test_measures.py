@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.attribute.question import Question, pose
+from core.attribute.run import compute
 from core.calibrate import Calibration
 from core.complement import disagreement as apart
 from core.complement.evidence import gather
-from core.complement.members import members
+from core.complement.members import explained, members
 from core.complement.tables import cka_matrix, error_matrix, joined, right
 from core.examine import examine
 from core.training.acorl_fusion import cross_fitted, difference, fit_weights
@@ -127,6 +129,26 @@ def test_maps_share_a_plane_and_their_overlap_is_a_likeness(recording, detector,
     for i in range(3):
         others = max(found.overlap[i][j] for j in range(3) if j != i)
         assert 0 <= found.only(i).sum() <= 1 and found.only(i).sum() <= 1 - others + 0.3
+
+
+def test_members_that_hear_one_level_are_compared_with_something_audible(recording, detector, ours):
+    """Along the line from silence a score that doesn't depend on level stands still, so its parts add up to nothing;
+    between the levels of mean bona fide speech and the recording's they add up."""
+    member = next(m for m in members(detector, ours) if m.key == "cepstra")
+    found = gather(recording, [member], detector, (0.5, 2.5), "cpu").maps[0]
+    posed = pose(recording, explained(member, detector), Question("region", (0.5, 2.5), "spectrum"))
+    still = compute(posed, "integrated-gradients", "silence", parameters={"steps": 12})
+    assert still.error == pytest.approx(1.0, abs=0.1) and found.error < 0.3
+    wav = posed.problems[0].wav
+    assert float(posed.scorer.clip_of_wav(wav)) == pytest.approx(float(posed.scorer.clip_of_wav(0.1 * wav)), abs=1e-3)
+
+
+def test_the_member_that_reads_a_network_has_a_map_too(recording, detector, ours):
+    chosen = [m for m in members(detector, ours) if m.reads_network or m.key == "alliance"]
+    found = gather(recording, chosen, detector, (0.5, 1.5), "cpu")
+    assert [m.key for m in found.members] == ["alliance", "panel member: aasist"]
+    assert np.abs(found.maps[1].values).max() > 0 and found.maps[1].parameters["batch"] <= 8
+    assert set(found.ragged) == {m for m, x in zip(found.members, found.maps, strict=True) if x.error > 0.05}
 
 
 # ---- fusing --------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ def tiny_networks(seed: int = 0, *, calibrated: bool = True, spread: float = 200
     encoder, gate = SpeakerEncoder.tiny(seed).eval(), Svvad.tiny(seed).eval()
     with torch.no_grad():
         features = fbank(torch.from_numpy(voiced(4.0, seed=11))[None])
+        gate.gain.zero_()
         gate.gamma.weight *= spread
         gate.gamma.bias -= _before_sigmoid(gate, encoder(features), features).mean()
     for network in (encoder, gate):

@@ -14,7 +14,18 @@ from core.errors import InvalidOption
 from core.training.corpus import write_views
 from core.training.speaker_data import Voice
 from core.training.speaker_trials import Side
-from core.training.svvad import LOSSES, SvvadRecipe, ablated, losses, total_variation, train, triplet
+from core.training.svvad import (
+    LOSSES,
+    Heard,
+    SvvadRecipe,
+    ablated,
+    checked_auc,
+    hear,
+    losses,
+    total_variation,
+    train,
+    triplet,
+)
 from core.training.svvad_evaluate import chosen, frame_auc, score
 from core.training.svvad_evaluate import test_of as recording_of
 from core.training.svvad_mix import OTHER, SILENCE, TARGET, MixStream, active, halves_of, mix, overlapped, turns
@@ -31,10 +42,21 @@ def _speaker(seed: int):
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> MixStream:
     folder, voices, rng = tmp_path_factory.mktemp("voices"), [], np.random.default_rng(0)
-    for i in range(6):
+    for i in range(9):
         write_views(folder / f"{i}.npy", 0.1 * rng.standard_normal((1, 48_000)))
         voices.append(Voice(str(i), str(folder / f"{i}.npy"), f"s{i}", "x", "bonafide", "train", 3.0, "CC0"))
     return MixStream(voices, halves_of(SpeakerEncoder.tiny(), voices), batch=4, seconds=1.5, absent=0.3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def heard(stream) -> Heard:
+    return hear(_gate(), stream.batch(np.random.default_rng(3)))
+
+
+def _gate() -> Svvad:
+    gate = Svvad.tiny()
+    gate.start_from(SpeakerEncoder.tiny())
+    return gate
 
 
 # ---- losses ------------------------------------------------------------------------------------------------------
@@ -61,37 +83,51 @@ def test_total_variation():
     assert total_variation(torch.tensor([[0.0, 1.0, 0.0]])).item() == 1
 
 
-def test_no_loss_looks_at_the_truth(stream):
-    batch, encoder = stream.batch(np.random.default_rng(0)), SpeakerEncoder.tiny()
-    blind = replace(batch, truth=torch.zeros_like(batch.truth))
-    for step in (1, SvvadRecipe().steps):
-        first, second = (losses(Svvad.tiny(), encoder, b, SvvadRecipe(), step) for b in (batch, blind))
+WAYS = (1, SvvadRecipe().film_every)  # a step through the pooling, one through the features
+
+
+def test_no_loss_looks_at_the_truth(heard):
+    encoder = SpeakerEncoder.tiny()
+    blind = replace(heard, batch=replace(heard.batch, truth=torch.zeros_like(heard.batch.truth)))
+    for step in WAYS:
+        first, second = (losses(_gate(), encoder, given, SvvadRecipe(), step) for given in (heard, blind))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_an_open_gate_does_not_beat_no_gate(stream):
-    batch, encoder, gate = stream.batch(np.random.default_rng(0)), SpeakerEncoder.tiny(), Svvad.tiny()
-    torch.nn.init.constant_(gate.gamma.bias, 50.0)
-    torch.nn.init.zeros_(gate.gamma.weight)
+def test_an_even_gate_does_not_beat_no_gate(heard):
+    """However far open: in the pooling only the ratio of frames counts."""
+    encoder, gate = SpeakerEncoder.tiny(), _gate()
+    for part in (gate.gamma.weight, gate.beta.weight, gate.gain):
+        torch.nn.init.zeros_(part)
     recipe = SvvadRecipe(keep=0.0, reject=0.0, absent=0.0)
-    for step in (1, recipe.steps):
-        found = losses(gate, encoder, batch, recipe, step)
-        assert found["beat"].item() == pytest.approx(recipe.margin, abs=1e-5)
-    assert found["rest"].item() == pytest.approx(0, abs=1e-5)
+    for level in (-2.0, 2.0):
+        torch.nn.init.constant_(gate.gamma.bias, level)
+        found = losses(gate, encoder, heard, recipe, 1)
+        assert found["beat"].item() == pytest.approx(recipe.beat * recipe.margin, abs=1e-3)
+        assert found["rest"].item() == pytest.approx(0, abs=1e-5)
 
 
-def test_every_loss_teaches_the_gate_and_none_the_encoder(stream):
-    batch, encoder = stream.batch(np.random.default_rng(3)), SpeakerEncoder.tiny().requires_grad_(False)
+def test_every_loss_teaches_the_gate_and_none_the_encoder(heard):
+    encoder = SpeakerEncoder.tiny().requires_grad_(False)
     for name in LOSSES:
-        gate = Svvad.tiny()
+        gate = _gate()
         recipe = replace(ablated(f"only-{name}"), variation=0.0, shift=0.0, silence=0.0, margin=2.0)
-        for step in (1, recipe.steps):
-            found = losses(gate, encoder, batch, recipe, step)
+        for step in WAYS:
+            found = losses(gate, encoder, heard, recipe, step)
             assert set(found) == {name, "rest"}
             sum(found.values()).backward()
         assert name == "absent" or gate.gamma.weight.grad.abs().sum() > 0
+        assert all(p.grad is None for p in gate.header.parameters())
     assert all(p.grad is None for p in encoder.parameters())
+
+
+def test_the_logs_auc_reads_the_truth(heard):
+    gate = _gate()
+    gamma = gate.decide(heard.batch.enrolment, gate.states(heard.values.float(), heard.voices.float()),
+                        heard.voices.float(), heard.batch.truth.shape[1])[0]
+    told = replace(heard, batch=replace(heard.batch, truth=torch.where(gamma > gamma.median(), TARGET, OTHER)))
+    assert checked_auc(gate, [told]) == 1
 
 
 def test_ablations_have_names():
@@ -163,8 +199,10 @@ def test_the_target_speaks_as_long_whatever_the_share():
 def test_every_method_scores_a_trial_and_knowing_all_is_hearing_all():
     tests = [replace(recording_of(i, 0.0, _sides(), set()), truth=np.full(300, truth))
              for i, truth in ((0, TARGET), (1, OTHER))]
-    found, gamma = score(Svvad.tiny(), SpeakerEncoder.tiny(), Silero().eval(), torch.ones(2, 192) / 192**0.5, tests)
-    assert set(found) == {"raw", "energy", "silero", "svvad", "kept", "known"} and gamma.shape == (2, 300)
+    gates = {"svvad": _gate(), "other": _gate()}
+    found, gammas = score(gates, SpeakerEncoder.tiny(), Silero().eval(), torch.ones(2, 192) / 192**0.5, tests)
+    assert set(found) == {"raw", "energy", "silero", "svvad", "weighted", "film", "known", "other"}
+    assert gammas["svvad"].shape == (2, 300) and np.array_equal(found["svvad"], found["other"])
     assert found["known"][0] == found["raw"][0] and found["known"][1] == -1
 
 
@@ -187,7 +225,7 @@ def test_a_part_of_the_trials_keeps_both_sorts():
 
 def test_an_interrupted_training_goes_on_where_it_stopped(stream, tmp_path):
     encoder = SpeakerEncoder.tiny()
-    short = SvvadRecipe(steps=2, batch=2, seconds=1.5, film_every=1, film_from=0.0)
+    short = SvvadRecipe(steps=3, mixtures=2, batch=2, seconds=1.5, film_every=2)
 
     config = SvvadConfig(encoder.config, 8, 1, 2, 5, 1)
     first, again = (train(encoder, stream.voices, stream.halves, tmp_path, short, config=config, workers=0,
