@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+LEADS_STAY = {"window-conflict", "members-disagree"}  # reasons that a part of another origin may be behind
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why no finding is given: a stable code, and words that complete "No finding: ..."."""
@@ -166,7 +169,7 @@ def conclude(
         bounds=calibration.bounds,
         checks=rows,
         detectors=_evidence(detector, entropy, score, llr),
-        regions=entropy.frame_spoof_runs if all(r.code == "window-conflict" for r in reasons) else (),
+        regions=entropy.frame_spoof_runs if all(r.code in LEADS_STAY for r in reasons) else (),
     )
 
 

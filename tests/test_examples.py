@@ -54,8 +54,11 @@ def test_the_shipped_score_over_time_shows_the_inserted_voice():
     from core.examine import examine
 
     entry = next(e for e in ENTRIES if e["id"] == "inserted-voice")
-    score = examine(FOLDER / entry["file"]).entropy.score
+    done = examine(FOLDER / entry["file"])
+    score = done.entropy.score
     (start, stop), = entry["spliced_s"]
+    deepest = min(done.finding.regions, key=lambda r: r.mean_score)
+    assert start <= (deepest.start_s + deepest.stop_s) / 2 < stop
     inside = (score.times_s >= start) & (score.times_s < stop)
     assert np.mean(score.values[inside][:, None] < score.values[~inside]) > 0.8
     assert score.values[inside].mean() < score.values[~inside].mean()
