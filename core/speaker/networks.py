@@ -113,6 +113,7 @@ def _load(device: torch.device) -> SpeakerNetworks:
         cards = {folder.name: _card(folder) for folder in (at_encoder, at_gate)}
         for folder in (at_encoder, at_gate):
             _as_its_card_says(folder, cards[folder.name])
+        _made_for_each_other(cards[at_gate.name], _digest(at_encoder / MODEL_FILE))
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as problem:
         raise ModelUnavailable("The speaker networks' files are damaged or not theirs; fetch the project's models folder "
                                "again.") from problem
@@ -140,6 +141,11 @@ def _as_its_card_says(folder: Path, card: Mapping[str, Any]) -> None:
     expected = card.get("weights_sha256")
     if expected is not None and expected != _digest(folder / MODEL_FILE):
         raise ValueError(f"the weights of {folder.name} are not those that its card names")
+
+
+def _made_for_each_other(card: Mapping[str, Any], encoder_sha256: str) -> None:
+    if card.get("downstream", {}).get("weights_sha256", encoder_sha256) != encoder_sha256:
+        raise ValueError("the gate was trained and measured with another encoder")
 
 
 def _digest(file: Path) -> str:

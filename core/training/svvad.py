@@ -15,7 +15,7 @@ take the second (``pooling`` is the ablation without it). They need no gradient 
 hears in a mixture is kept, and every mixture is learned from several times.
 
 Who speaks when is in the batch for evaluation: no loss reads it. The log's frame AUC does, of mixtures of voices that the
-gate isn't trained on; nothing is chosen by it.
+gate isn't trained on; the recipe was chosen looking at it, too.
 
 Reference: Kang et al. 2023, arXiv 2305.19581. The losses are ours; the paper's text leaves them open.
 """
