@@ -10,6 +10,7 @@ from core.commands.bench import Line, interleaved
 
 if TYPE_CHECKING:
     from core.attribute.problem import Problem
+    from core.audio import Recording
     from models.registry import Detector
 
 SECONDS = 4.0
@@ -40,6 +41,27 @@ def attribution_lines(options: argparse.Namespace, detector: Detector) -> Iterat
     count = -(-problem.shape[0] // patch["patch_rows"]) * -(-problem.shape[1] // patch["patch_columns"])
     times = interleaved({"bare": lambda: forwards(problem, count, patch["batch"]), "whole": whole("occlusion")}, repeats)
     yield Line("4 s, occlusion over bare forward passes", times["ratio"], "x", 1.3)
+    if detector.panel is not None:
+        yield from panel_lines(recording, detector)
+
+
+def panel_lines(recording: Recording, detector: Detector) -> Iterator[Line]:
+    """The first map that the page shows of what gives the finding, against bare passes in the same batches."""
+    from core.attribute.panel_scorer import PanelScorer
+    from core.attribute.question import Question, pose
+    from core.attribute.run import compute
+
+    scorer = PanelScorer.of(detector)
+    question = Question("region", (0.0, SECONDS), "levels")
+    problem = pose(recording, scorer, question).problems[0]
+    samples = scorer.effort["gradient-shap"]["samples"]
+
+    def whole() -> None:
+        compute(pose(recording, scorer, question), "gradient-shap", "mean-bonafide")
+
+    times = interleaved({"bare": lambda: gradients(problem, samples, int(scorer.most_s / SECONDS)), "whole": whole}, 3)
+    yield Line("4 s, the panel's map by GradientShap", times["whole"], "s", 6.0)
+    yield Line("4 s, the panel's map over bare passes there and back", times["ratio"], "x", 1.3)
 
 
 def gradients(problem: Problem, count: int, batch: int) -> None:

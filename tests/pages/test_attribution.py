@@ -22,6 +22,13 @@ def short() -> bytes:
     return sound_bytes(voiced(SHORT_S, seed=3))
 
 
+@pytest.fixture(scope="module")
+def panel_folder(tmp_path_factory):
+    from tests.core.test_panel_decides import with_panel
+
+    return with_panel(tmp_path_factory.mktemp("models") / "tiny-panel")
+
+
 @pytest.fixture
 def explained(bench, short):
     """A bench with the page open on a short recording, map and audit done."""
@@ -141,6 +148,34 @@ def test_a_box_drawn_on_the_map_is_played_and_taken_out(explained, monkeypatch):
     assert "**The box:** 1.00–2.00 s" in words and "Without this part the score moves" in words
     parts = [key[-1] for key in jobs._process._jobs if key[0] == "audition"]
     assert any(getattr(part, "start_s", None) == 1.0 for part in parts)
+
+
+def test_what_gives_the_finding_is_explained_first(bench, short, panel_folder, monkeypatch):
+    """With a panel, the map is of the panel's score, on levels; the score before is the finding's own."""
+    import models.registry
+    from core.attribute.panel_scorer import PanelScorer
+    from core.audit import verdict as audits
+    from core.errors import InvalidOption
+
+    def untested(*_, **__):
+        raise InvalidOption("Not in this test.")
+
+    monkeypatch.setattr(models.registry, "DEFAULT_MODEL", str(panel_folder))
+    monkeypatch.setattr(PanelScorer, "effort", {"gradient-shap": {"samples": 2}})
+    monkeypatch.setattr(audits, "audit", untested)  # the network among the members would make it long
+    bench.upload(("voice.wav", short)).go("finding")
+    bench.go("attribution").settle().settle()
+    assert box(bench, "Detector").value == "panel" and box(bench, "Laid on").value == "levels"
+    assert box(bench, "Detector").options[0] == "panel, which gives the finding"
+    assert box(bench, "Method").value == "gradient-shap"
+    assert "This map wasn't tested. Not in this test." in verdict(bench)
+    found = next(job.result for key, job in jobs._process._jobs.items() if key[0] == "audition")
+    line = next(job.result for key, job in jobs._process._jobs.items() if key[0] == "explained detector").calibration
+    examined = next(job.result for job in jobs._process._jobs.values() if hasattr(job.result, "finding"))
+    assert found.before == pytest.approx(line.slope * examined.finding.score + line.intercept, abs=1e-6)
+    choose(bench, "Detector", str(panel_folder))
+    assert box(bench, "Laid on").value == "log-mel" and box(bench, "Method").value == "integrated-gradients"
+    assert "Without this part the score moves from" in bench.words()
 
 
 def test_an_abstained_examination_has_no_map(bench, silence):
