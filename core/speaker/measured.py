@@ -52,9 +52,10 @@ def alone_page(made: Mapping[str, Any]) -> str:
         f"{made['mixtures']} mixtures by turns of {voices['bona fide']} bona fide and {voices['synthetic']} synthetic "
         "voices, about 16 s each; the synthetic voice has 30, 50 or 70 % of the time. Each is asked about both voices, "
         "so the whole recording's finding, which is one number for two opposite questions, can't be right more than half "
-        "the time. An abstention is no right answer. Neither the speaker networks nor the detector were trained on these "
-        "voices or their sources: " + ", ".join(made["sources"]) + "."
-        + (f" Left out, because the detector heard them: {', '.join(made['left_out'])}." if made["left_out"] else ""),
+        "the time. An abstention is no right answer. The speaker networks were trained on none of these voices. Their "
+        "sources: " + ", ".join(made["sources"]) + "."
+        + _if(made["left_out"], " Left out, because the detector learned from them: ")
+        + _if(made["met"], " The detector's panel learned from recordings of these, which flatters it in every line: "),
         _table(("examined", "right \\[95 % over voices\\]", "no answer", "asked about a real voice", "a synthetic voice"),
                [(words, _interval(made["right"][way]), f"{made['no_answer'][way]:.0%}",
                  *(f"{made['by_asked'][kind][way]:.0%}" for kind in ("bona fide", "synthetic")))
@@ -64,15 +65,22 @@ def alone_page(made: Mapping[str, Any]) -> str:
         + _verdict(made["alone_less_whole"]),
         f"The gate kept {made['kept_of_target']:.0%} of the voice that was asked about and {made['kept_of_other']:.0%} "
         "of the other one.",
-        "By the share of the synthetic voice, and by the kind of the voice that was asked about:",
+        "By the share of the synthetic voice, by whether the detector learned from a source of the mixture, and by the "
+        "kind of the voice that was asked about:",
         _table(("", *WAYS.values()), [(f"{float(share):.0%} synthetic", *(f"{v[way]:.0%}" for way in WAYS))
                                       for share, v in made["by_share_synthetic"].items()]
+               + [(f"the detector knows {known}", *(f"{v[way]:.0%}" for way in WAYS))
+                  for known, v in made["by_detector_knows"].items()]
                + [(kind, *(f"{v[way]:.0%}" for way in WAYS)) for kind, v in made["by_kind"].items()]),
         "The last line of the first table is about the detector alone: with perfect boundaries it is wrong as often as "
         "it is on short clean clips of these voices. Real cases overlap, carry noise and share a channel; these mixtures "
         "do none of that.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _if(names: Sequence[str], words: str) -> str:
+    return f"{words}{', '.join(names)}." if names else ""
 
 
 def _verdict(difference: Sequence[float]) -> str:

@@ -150,7 +150,7 @@ def row_of(found: Speakers) -> CheckRow:
 
 
 def with_speakers(finding: Finding, row: CheckRow) -> Finding:
-    """A finding whose table has ``row`` in the place of what was not examined; as advice where more than one was found."""
+    """A finding with ``row`` in the place of what was not examined; as advice where more than one voice was found."""
     advice = (*finding.advice, row.message) if row.state == "advice" else finding.advice
     return replace(finding, advice=advice, checks=tuple(row if c.code == CODE else c for c in finding.checks))
 

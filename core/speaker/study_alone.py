@@ -8,7 +8,7 @@ whatever it says. An abstention counts as no right answer. What is measured is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
     """The whole study, JSON-able."""
     networks, detector, rng = shipped("cpu"), load_detector(registry.DEFAULT_MODEL, "cpu"), np.random.default_rng(0)
     known = people(folders, ENROLMENT_S + OWN_S)
-    heard = _heard(detector, {p.kind for p in known})
+    heard = _heard(detector.card.get("training_data", {}), {p.kind for p in known})
     known = [p for p in known if p.kind not in heard]
     real, made = ([p for p in known if p.bonafide is kind] for kind in (True, False))
     rows = []
@@ -48,19 +48,30 @@ def measure(folders: Sequence[Path], cases: int = CASES) -> dict[str, Any]:
         rows += _case(pair, SHARES[case % len(SHARES)], networks)
         print(f"{case + 1}/{cases}", flush=True)
         forget()
+    return report(rows, known, heard, networks, detector)
+
+
+def report(rows: list[dict[str, Any]], known: Sequence[Person], left_out: list[str], networks: SpeakerNetworks,
+           detector: Detector) -> dict[str, Any]:
+    """The study from its answers; each is told apart by whether the detector knows a source of its mixture."""
+    kinds = {p.name: p.kind for p in known}
+    met = _heard(detector.card.get("beyond_the_corpus", {}), set(kinds.values()))
+    for row in rows:
+        row["detector_knows"] = "a source of them" if {kinds[row["voice"]], kinds[row["other"]]} & set(met) else "neither"
+    cases, spoken = len(rows) // 2, [p.bonafide for p in known]
     return {"what": __doc__.splitlines()[0],
             "command": f"python -m core.speaker.study alone VOICES SYNTHETIC --cases {cases}",
             "networks_sha256": networks.sha256, "detector": detector.name, "detector_sha256": detector.content_sha256,
             "threshold": THRESHOLD, "mixtures": cases, "questions": len(rows),
-            "voices": {"bona fide": len(real), "synthetic": len(made)},
-            "sources": sorted({p.kind for p in known}), "left_out": heard,
+            "voices": {"bona fide": sum(spoken), "synthetic": len(spoken) - sum(spoken)},
+            "sources": sorted(set(kinds.values())), "left_out": left_out, "met": met,
             **_summary(rows), "cases": rows}
 
 
-def _heard(detector: Detector, kinds: set[str]) -> list[str]:
-    """Those of the sources that the detector's card names, in whole or in part, among its training data."""
-    trained = detector.card.get("training_data", {}).get("by_source", {})
-    return sorted(kind for kind in kinds if any(kind in name or name in kind for name in trained))
+def _heard(trained: Mapping[str, Any], kinds: set[str]) -> list[str]:
+    """Those of the sources that a part of the detector's card names, in whole or in part, as training data."""
+    names = [name.removeprefix("synthesiser:") for name in trained.get("by_source", {})]
+    return sorted(kind for kind in kinds if any(kind in name or name in kind for name in names))
 
 
 def mixture(pair: tuple[Person, Person], share: float) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -115,7 +126,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
                            "alone_less_whole": share_interval(better, groups),
                            "moved_to_right": int((better > 0).sum()), "moved_to_wrong": int((better < 0).sum()),
                            "no_answer": {way: float(np.mean([r[way] is None for r in rows])) for way in ways}}
-    for name in ("asked", "kind", "share_synthetic"):
+    for name in ("asked", "kind", "share_synthetic", "detector_knows"):
         out[f"by_{name}"] = {str(value): {way: float(right[way][[r[name] == value for r in rows]].mean()) for way in ways}
                              for value in sorted({r[name] for r in rows})}
     for name in ("kept_of_target", "kept_of_other"):
