@@ -84,7 +84,8 @@ def share_curves(curves: Mapping[str, Sequence[tuple[float, float, float, float]
             error_y={"type": "data", "symmetric": False, "array": high - rate, "arrayminus": rate - low, "thickness": 1.4,
                      "width": 4, "color": colour},
             hovertemplate=f"{NAMES.get(name, name)}: %{{y:.1f}} % at %{{x:.0f}} % of others<extra></extra>"))
-    marks = {"solid": "—", "dot": "···", "dash": "- -", "dashdot": "-·-", "longdash": "— —", "longdashdot": "—·—"}
+    marks = {"solid": "—", "dot": "···", "dash": "- -", "dashdot": "-·-", "longdash": "— —", "longdashdot": "—·—",
+             "5px,2px": "– –"}
     legend(figure, [(marks[_LOOKS.get(n, (SOFT, "longdash", ""))[1]], NAMES.get(n, n), _LOOKS.get(n, (SOFT,))[0])
                     for n in curves])
     figure.update_xaxes(title="share of other speakers, %")

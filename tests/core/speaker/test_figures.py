@@ -41,3 +41,12 @@ def test_share_curves_carry_their_intervals_in_percent():
     np.testing.assert_allclose([raw.y[1], raw.error_y.array[1], raw.error_y.arrayminus[1]], [30, 10, 10])
     assert {t.marker.symbol for t in figure.data} == {"circle-open", "circle"}
     assert "%" in figure.layout.yaxis.title.text and "%" in figure.layout.xaxis.title.text
+
+
+def test_the_curves_of_every_method_have_a_look_and_a_mark_of_their_own():
+    from core.figures.speaker import NAMES, share_curves
+
+    curves = {name: [(0.0, 0.1, 0.05, 0.2), (0.4, 0.2, 0.1, 0.3)] for name in NAMES}
+    figure = share_curves(curves)
+    looks = {(t.line.dash, t.marker.symbol) for t in figure.data if t.line.dash}
+    assert len(looks) == len(NAMES)
