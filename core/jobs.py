@@ -26,7 +26,8 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "faile
 LANES = {
     "quick": 2,
     "heavy": 1,
-}  # threads at work at once: short ones never queue behind an hour-long examination
+    "background": 1,
+}  # threads at work at once: short ones never queue behind an hour-long examination, nor that behind an audit
 KEPT = 32  # finished jobs remembered; the least recently used go first
 KEPT_BYTES = 1_500_000_000  # and no more than this much in their results, as weighed by whoever submits
 

@@ -72,7 +72,7 @@ def audit_job(found: Desk, scorer: Any, ask: Ask, made: tuple[Posed, Map], spans
 
         return audit(*made, spans=spans, on_progress=job.report)
 
-    return jobs.submit((*_key("audit", found, scorer, ask), spans), work)
+    return jobs.submit((*_key("audit", found, scorer, ask), spans), work, lane="background")
 
 
 def audition_job(found: Desk, scorer: Any, ask: Ask, made: tuple[Posed, Map], part: Box | tuple[float, int]) -> Job:

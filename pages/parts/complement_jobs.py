@@ -57,7 +57,7 @@ def slide_job(found: Desk, heard: Heard, device: str, *, network: bool = False) 
                       on_progress=lambda share: job.report(share, "members are listening to short windows"),
                       cancelled=job.cancelled)
 
-    return jobs.submit(("members over time", *found.key, _installed(), device, network), work)
+    return jobs.submit(("members over time", *found.key, _installed(), device, network), work, lane="background")
 
 
 def evidence_job(found: Desk, heard: Heard, keys: tuple[str, ...], span_s: tuple[float, float], device: str) -> Job:
@@ -71,7 +71,7 @@ def evidence_job(found: Desk, heard: Heard, keys: tuple[str, ...], span_s: tuple
         return gather(recording, chosen, heard.detector, span_s, device, on_progress=job.report)
 
     key = ("members' evidence", *found.key, _installed(), keys, tuple(round(t, 3) for t in span_s), device)
-    return jobs.submit(key, work, weigh=lambda e: 3 * sum(m.values.nbytes for m in e.maps))
+    return jobs.submit(key, work, lane="background", weigh=lambda e: 3 * sum(m.values.nbytes for m in e.maps))
 
 
 def _installed() -> str:
