@@ -66,7 +66,6 @@ class PanelScorer:
         return self.calibration.slope * self.panel(wav).clip + self.calibration.intercept
 
     def frames_of_wav(self, wav: torch.Tensor) -> torch.Tensor:
-        """Log10 units above the threshold: wav (B, N) -> (B, N // 320)."""
         return (self.panel(wav).frames - self.threshold) / LN10
 
     def feature_maps(self) -> None:

@@ -1,11 +1,10 @@
 """Does the audit tell good maps from bad ones, and which method finds a synthetic stretch? Measured on a corpus.
 
     python -m core.audit.study CORPUS --output docs/attribution.json
-    python -m core.audit.study CORPUS --output docs/attribution-panel.json --detector panel --target moment
+    python -m core.audit.study CORPUS --output docs/attribution-panel.json --detector panel --method gradient-shap
 
 The corpus is a folder with a manifest.csv (columns file, label, source). Writes the numbers, and a page about them
-beside. Not needed to examine anything. ``--target moment`` explains the mean of all frame scores, which for the panel
-takes a hundredth of the time of its clip score.
+beside. Not needed to examine anything. ``--target moment`` explains the mean of all frame scores.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ def page(made: Mapping[str, Any]) -> str:
         f"page. Detector `{made['model']}`, content {made['content_sha256'][:12]}; explained is "
         f"{TARGETS[made['target']]}, on its {made['plane']}; {method.title}, compared with {made['baseline']}, seed "
         f"{made['seed']}.",
+        *([made["note"]] if "note" in made else ()),
         *(_separation(found) if found["clips"] else ()),
         "## Which method finds a synthetic stretch?",
         "Bona fide speech with one stretch of 0.5 to 1.5 s from a synthetic clip of the same source. A ratio of 1 says "
