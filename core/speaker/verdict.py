@@ -30,6 +30,10 @@ PROPOSITIONS = ("The kept speech was spoken by the enrolled speaker.",
 BORROWED = ("The likelihood ratio uses the calibration of whole recordings; for frames chosen by the gate it is too "
             "favourable to the same speaker.")
 
+MEASURED_AT = 0.5
+ELSEWHERE = (f"The likelihood ratio was calibrated on frames kept at {MEASURED_AT:g}; at another threshold it is an "
+             "approximation.")
+
 
 @dataclass(frozen=True)
 class Likeness:
@@ -108,10 +112,12 @@ def verdict(v: Verification, networks: SpeakerNetworks, threshold: float) -> Ver
         reasons.append(Reason("too-little-kept", f"the gate keeps {kept.seconds:.1f} s at this threshold, at least "
                               f"{LEAST_S:.0f} s are needed", kept.seconds, LEAST_S, "s"))
     curve = llr_curve(v, networks)
-    borrowed = (BORROWED,) if networks.gated_calibration is None and chosen is not None else ()
+    notes = (BORROWED,) if networks.gated_calibration is None and chosen is not None else ()
+    if networks.gated_calibration is not None and at != index_of(MEASURED_AT):
+        notes = (ELSEWHERE,)
     return Verdict(float(THRESHOLDS[at]), kept, _likeness(c.rejected[at], c.rejected_s[at], chosen),
-                   _likeness(v.raw, v.duration_s, networks.calibration), _likeness(v.gated, v.duration_s, chosen),
-                   () if curve is None else flips(curve[0]), tuple(reasons), borrowed, _sentence(kept, reasons))
+                   _likeness(v.raw, v.duration_s, networks.calibration), _likeness(v.gated, v.duration_s, None),
+                   () if curve is None else flips(curve[0]), tuple(reasons), notes, _sentence(kept, reasons))
 
 
 def _likeness(cosine: float, seconds: float, calibration: Calibration | None) -> Likeness:

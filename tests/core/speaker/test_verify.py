@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -177,6 +178,9 @@ def test_higher_cosine_is_more_for_the_same_speaker(verified, networks):
     given = verdict(verified, networks, 0.3)
     assert given.kept.llr.value == np.clip(4 * given.kept.cosine - 1, -2, 2)
     assert "calibration of whole recordings" in given.notes[0]
+    assert given.gated.llr is None, "the soft gate's own score has no calibration"
+    own = replace(networks, gated_calibration=networks.calibration)
+    assert verdict(verified, own, 0.5).notes == () and "approximation" in verdict(verified, own, 0.3).notes[0]
     bare = tiny_networks(calibrated=False)
     assert verdict(verified, bare, 0.3).direction is None and "never calibrated" in verdict(verified, bare, 0.3).sentence
 
