@@ -27,7 +27,8 @@ def alone_words(networks_sha256: str) -> str:
         return (f"Measured on {made['mixtures']} mixtures of a real and a synthetic voice: the finding was right for the "
                 f"voice that was asked about in {_percent(right['alone'])} of {made['questions']} questions when only "
                 f"that voice was heard, against {_percent(right['whole'])} for the whole recording and "
-                f"{_percent(right['true_stretches'])} with perfect boundaries.")
+                f"{_percent(right['true_stretches'])} with perfect boundaries."
+                + (" The detector's panel had learned from recordings of most of these sources." if made["met"] else ""))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return ""
 
