@@ -57,6 +57,11 @@ def test_what_can_not_be_examined_is_refused_for_its_reason(what):
     assert code in _fatal(samples)
 
 
+@pytest.mark.parametrize("cut_hz", [3_400, 4_000, 5_500])
+def test_telephone_bandwidth_keeps_a_finding_back(cut_hz):
+    assert "narrow-bandwidth" in _fatal(lfilter(firwin(401, cut_hz, fs=RATE), 1, voiced(4)).astype(np.float32))
+
+
 def test_bursts_of_noise_are_seldom_taken_for_speech():
     bursts = (1 + np.sin(2 * np.pi * 4 * np.arange(4 * RATE) / RATE)).astype(np.float32)  # syllables' rate
     refused = ["too-little-speech" in _fatal(noise(4, seed) * bursts) for seed in range(20)]
@@ -67,7 +72,7 @@ def test_bursts_of_noise_are_seldom_taken_for_speech():
     (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 10), "low-snr"),
     (voiced(4, level=0.005), "level"),
     (voiced(4) + np.float32(0.1), "dc-offset"),
-    (lfilter(firwin(401, 4000, fs=RATE), 1, voiced(4)).astype(np.float32), "narrow-bandwidth"),
+    (lfilter(firwin(401, 6200, fs=RATE), 1, with_noise(voiced(4), 30)).astype(np.float32), "narrow-bandwidth"),
 ])
 def test_lesser_faults_are_advice(samples, code):
     assert _fatal(samples) == set()
