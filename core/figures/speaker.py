@@ -15,8 +15,8 @@ _LOOKS = {"raw": (GREY, "dot", "circle-open"), "energy": ("#56B4E9", "dash", "sq
           "silero": ("#CC79A7", "dashdot", "diamond-open"), "svvad": (KEPT, "solid", "circle"),
           "weighted": (SOFT, "longdash", "x"), "film": ("#D55E00", "5px,2px", "triangle-up-open"),
           "known": ("#0072B2", "longdashdot", "star")}
-NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD: frames kept at 0.5",
-         "weighted": "SVVAD's gate as weights", "film": "SVVAD's gate on the features", "known": "with true boundaries"}
+NAMES = {"raw": "as recorded", "energy": "energy VAD", "silero": "Silero VAD", "svvad": "SVVAD",
+         "weighted": "gate as weights", "film": "gate on features", "known": "true boundaries"}
 
 
 def verdict_curve(thresholds: np.ndarray, kept: np.ndarray, rejected: np.ndarray, raw: float, gated: float,
