@@ -198,8 +198,8 @@ def write_card(folder: Path, model: Svvad, found: Mapping[str, Any], quality: Ma
         "calibration": {**quality, "of": "svvad's cosines at all shares"},
         "sources": encoder_card["sources"],
         "limits": [
-            "Measured on mixtures by turns of read speech and prompts, without noise; overlapping speech is harder. Others "
-            "come from any kind of recording: where the channel differs, too, they are easier to tell apart.",
+            "Measured on mixtures by turns of read speech and prompts, without noise; overlapping speech is harder. "
+            "Others come from any kind of recording: where the channel differs, too, they are easier to tell apart.",
             "Trained on the same few hundred voices as the encoder; no loss saw who speaks when, "
             "but the recipe was chosen looking at frame AUC on training voices set aside and on synthetic ones.",
             "Ablations are shorter trainings: beside \"nothing\", which leaves nothing out, they can be compared.",
