@@ -69,7 +69,7 @@ def test_bursts_of_noise_are_seldom_taken_for_speech():
 
 
 @pytest.mark.parametrize(("samples", "code"), [
-    (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 10), "low-snr"),
+    (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 14), "low-snr"),
     (voiced(4, level=0.005), "level"),
     (voiced(4) + np.float32(0.1), "dc-offset"),
     (lfilter(firwin(401, 6200, fs=RATE), 1, with_noise(voiced(4), 30)).astype(np.float32), "narrow-bandwidth"),
