@@ -76,7 +76,8 @@ def make_rad(folder: Path, geometry: Any, k: int = 3) -> Path:
         "layer": 0,
         "speaker_at_1": 0.5,
         "speaker_at_10": 0.6,
-        "degraded_copy_finds_original_first": 0.9,
+        "degraded_copy_finds_original_first": 0.8,
+        "noisy_copy_finds_original_first": 0.9,
         "chance_at_1": 0.1,
     }
     card = {
@@ -84,9 +85,15 @@ def make_rad(folder: Path, geometry: Any, k: int = 3) -> Path:
         "note": "random weights, for tests",
         "geometry_sha256": geometry.sha256,
         "recipe": {"k": k, "knn_k": k, "library": "bonafide"},
-        "none_of_these": {"weights": [1.0, 1.0], "bias": 0.0},
+        "none_of_these": {"weights": [-1.0, 1.0], "bias": 0.0},
         "attribution": attribution,
-        "recall": {"by_layer": [recall], "windows": 10, "speakers": 3, "note": "made up"},
+        "recall": {
+            "by_layer": [recall],
+            "copies": [{"copy": "white-20", "windows": 10, "layer 0": 0.9}],
+            "windows": 10,
+            "speakers": 3,
+            "note": "made up",
+        },
         "ablations": dict.fromkeys(("rad", "without-retrieval", "nearest-neighbours"), eer),
         "files_sha256": {
             n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, *CALIBRATIONS.values())

@@ -179,11 +179,12 @@ def spectrogram_difference(
 
 
 def recall_by_layer(rows: Sequence[dict[str, Any]], *, provenance: str = "") -> go.Figure:
-    """How often the library finds the same speaker, and the original of a degraded copy, by layer; chance beside."""
+    """How often the library finds the same speaker, and the original of a noisy or degraded copy, by layer; chance."""
     figure = new_figure(height=250, provenance=provenance)
     series = (
         ("speaker_at_1", "same speaker first", "#009E73", "circle", "solid"),
         ("speaker_at_10", "same speaker among ten", "#56B4E9", "square", "solid"),
+        ("noisy_copy_finds_original_first", "original of a copy in noise (20 dB) first", "#CC79A7", "cross", "solid"),
         ("degraded_copy_finds_original_first", "original of a degraded copy first", "#E69F00", "diamond", "solid"),
         ("chance_at_1", "chance, first", GREY, "x", "dot"),
     )
@@ -204,7 +205,8 @@ def recall_by_layer(rows: Sequence[dict[str, Any]], *, provenance: str = "") -> 
         [
             ("●", "same speaker first", "#009E73"),
             ("■", "among ten", "#56B4E9"),
-            ("◆", "original of a copy", "#E69F00"),
+            ("✚", "original of a copy in noise", "#CC79A7"),
+            ("◆", "of a degraded copy", "#E69F00"),
             ("×", "chance", GREY),
         ],
     )

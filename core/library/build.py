@@ -20,19 +20,16 @@ import numpy as np
 
 from core.errors import Cancelled, EarwitnessError
 from core.library.geometry import Geometry, LibraryError, encoder_digest, fit_geometry
+from core.library.measure import averages, measure_many
 from core.library.records import Refusal, Wanted, as_clip, contradiction
 from core.library.store import DATABASE, Measurement, Snapshot, Store, file_digest
 
 if TYPE_CHECKING:
     from core.audio import Recording
-    from core.encode import Encoding
-    from core.frames import Window
     from models.registry import Detector
 
 CHUNK = 64  # clips per shard
-BATCH = 8  # windows per forward pass
 FIT_CLIPS = 400  # readable clips that a new geometry is fitted on
-LEAST_SAMPLES = 16_000  # a clip's windows shorter than a second are left out where there is a longer one
 LONGEST_S = 600.0  # of a clip; reference material comes in clips, and one recording must not fill a chunk's memory
 
 Progress = Callable[[int, str], Any]
@@ -62,17 +59,23 @@ def build(
 ) -> Report:
     """Make a library in ``folder``, or go on with the one that is there, and publish it.
 
-    geometry : the frozen map of a new library; fitted on the first clips for None
+    geometry : the frozen map of a new library, which one that is there must have; None: fitted on evenly spaced clips,
+        or that of the library that is there
     keep_audio : note where each clip's audio lies, so that it can be played
     on_progress : called with the number of clips looked at and the last one's name
 
-    Raises LibraryError (full disk, foreign index, no readable clip), Cancelled: what is finished is kept.
+    Raises LibraryError (full disk, foreign index or map, no readable clip), Cancelled: what is finished is kept.
     """
     report = report or Report()
     items = _checked(list(wanted), report)
     if (folder / DATABASE).is_file():
         store = Store.open(folder)
         check_encoder(store.geometry, detector, folder)
+        if geometry is not None and geometry.sha256 != store.geometry.sha256:
+            raise LibraryError(
+                f"The library in {folder} was made with the map {store.geometry.sha256[:12]}, this version uses "
+                f"{geometry.sha256[:12]}, and vectors of two maps can't be compared; build it anew from its clips."
+            )
     else:
         store = Store.create(folder, geometry or _fit(items, detector, report, cancelled))
     _fill(store, items, detector, keep_audio, report, on_progress, cancelled)
@@ -228,73 +231,21 @@ def _read(item: Wanted, known: dict[str, str]) -> tuple[str, Recording | None, s
         return "", None, f"it can't be read ({problem.strerror or problem})"
 
 
-# Measuring
-
-
-def segments_of(n_samples: int) -> list[Window]:
-    """The windows of a clip that are kept: as an examination cuts them, short remainders left out."""
-    from core.frames import plan_windows
-
-    windows = plan_windows(n_samples)
-    return [w for w in windows if w.n_samples >= LEAST_SAMPLES] or list(windows[:1])
-
-
-def measure_many(
-    recordings: Sequence[Recording], detector: Detector, geometry: Geometry
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None]:
-    """(samples, vectors, short, blocks) of each recording; None where it is too short for one frame."""
-    plan = [segments_of(len(r.samples)) for r in recordings]
-    found: dict[tuple[int, int], tuple] = {}
-    for keys, states in _states(recordings, plan, detector):
-        m = geometry.measure(states)
-        found |= {key: (m.vectors[i], m.short[i], m.blocks[i]) for i, key in enumerate(keys)}
-    for number, windows in enumerate(plan):
-        parts = [found[number, i] for i in range(len(windows)) if (number, i) in found]
-        if parts:
-            vectors, short, blocks = (np.stack(part) for part in zip(*parts, strict=True))
-            yield np.array([(w.start, w.stop) for w in windows]), vectors, short, blocks
-        else:
-            yield None
-
-
-def _states(
-    recordings: Sequence[Recording], plan: Sequence[Sequence[Window]], detector: Detector
-) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
-    """(which windows, states float32 (B, L, T, F)) of all windows, equal lengths together."""
-    from core.encode import forward
-
-    buckets: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number, windows in enumerate(plan):
-        for i, window in enumerate(windows):
-            if detector.network.encoder.n_frames(window.n_samples) >= 1:
-                buckets[window.n_samples].append((number, i))
-    for keys in buckets.values():
-        for first in range(0, len(keys), BATCH):
-            part = keys[first : first + BATCH]
-            cut = [recordings[n].samples[plan[n][i].start : plan[n][i].stop] for n, i in part]
-            yield part, forward(detector, np.stack(cut), adapters=False).astype(np.float32)
-
-
-def measure_encoding(encoding: Encoding, geometry: Geometry):
-    """All windows of an encoding made without adapters, as ``Measured``. Raises ValueError for one made with them."""
-    from core.library.geometry import Measured
-
-    if encoding.adapters:
-        raise ValueError("a library is compared with states of the bare encoder, without adapters")
-    parts = [geometry.measure(states.numpy()) for _, states in encoding.batches()]
-    return Measured(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("vectors", "short", "blocks")))
-
-
 def _fit(items: Sequence[Wanted], detector: Detector, report: Report, cancelled: Callable[[], bool] | None) -> Geometry:
-    """A new geometry from evenly spaced clips of the list."""
+    """A new geometry from evenly spaced clips of the list, and from the same clips with noise 10 to 30 dB below them."""
+    from core.library.nuisance import noisy
+
     chosen = items[:: max(1, len(items) // FIT_CLIPS)][:FIT_CLIPS]
     means: list[np.ndarray] = []
+    moved: list[np.ndarray] = []
+    rng = np.random.default_rng(0)
     for first in range(0, len(chosen), CHUNK):
         if cancelled is not None and cancelled():
             raise Cancelled()
-        read = [r for _, r, _ in (_read(item, {}) for item in chosen[first : first + CHUNK]) if r is not None]
-        for _, states in _states(read, [segments_of(len(r.samples)) for r in read], detector):
-            means += list(states.mean(2))
+        read = [r.samples for _, r, _ in (_read(item, {}) for item in chosen[first : first + CHUNK]) if r is not None]
+        clean = averages(read, detector)
+        means += clean
+        moved += [b - a for a, b in zip(clean, averages([noisy(x, rng) for x in read], detector), strict=True)]
     if len(means) < 2:
         raise LibraryError("At least two readable clips are needed to begin a library; none was made.")
-    return fit_geometry(np.stack(means), encoder_digest(detector))
+    return fit_geometry(np.stack(means), encoder_digest(detector), nuisance=np.stack(moved))

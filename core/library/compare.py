@@ -16,8 +16,9 @@ import numpy as np
 
 from core.errors import EarwitnessError
 from core.library import Clip, Library, Segments, appended
-from core.library.build import LEAST_SAMPLES, check_encoder, measure_encoding
+from core.library.build import check_encoder
 from core.library.geometry import LibraryError, unit
+from core.library.measure import LEAST_SAMPLES, measure_encoding
 from core.retrieve import K, Neighbour, Searcher, searcher
 
 if TYPE_CHECKING:

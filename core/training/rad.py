@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from core.library.geometry import Geometry, fit_geometry, unit
+from core.library.geometry import Geometry
 from core.training.baselines import balanced_weights
 from core.training.corpus import Clip, split
-from core.training.rad_features import FINE, Windows
+from core.training.rad_features import Windows
+from core.training.rad_shelf import Facts, Shelf, Shifts, fit_to, gather, nearest, shelve
 from models.rad import RAD, RADConfig
 
-EXCLUDE = ("clip", "speaker", "source")
 LIBRARIES = ("bonafide", "both")
 COPY_SHARE = 0.1  # of the spoof draws
 
@@ -29,7 +29,7 @@ COPY_SHARE = 0.1  # of the spoof draws
 class RadRecipe:
     """How a network is trained. Every ablation is one changed field."""
 
-    k: int = 5  # K, neighbours per layer
+    k: int = 10  # K, neighbours per layer
     tau: int = 20  # frames per block
     library: str = "bonafide"  # what is retrieved: bona fide clips only, as in the paper, or both
     exclude: str = "source"  # in training: the query's clip, also its speaker, also its source
@@ -53,84 +53,10 @@ def rad_variants(recipe: RadRecipe) -> dict[str, RadRecipe]:
         "exclude-speaker": replace(recipe, exclude="speaker"),
         "library-both": replace(recipe, library="both"),
         "k-1": replace(recipe, k=1),
-        "k-10": replace(recipe, k=10),
+        "k-5": replace(recipe, k=5),
         "tau-10": replace(recipe, tau=10),
         "tau-40": replace(recipe, tau=40),
     }
-
-
-@dataclass(frozen=True, eq=False)
-class Shelf:
-    """Projected windows of one view. vectors (n, L, V), short (n, L, N, S), blocks (n,), clip (n,) clip numbers."""
-
-    vectors: np.ndarray
-    short: np.ndarray
-    blocks: np.ndarray
-    clip: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Shelf:
-        return Shelf(self.vectors[rows], self.short[rows], self.blocks[rows], self.clip[rows])
-
-
-def shelve(windows: Windows, geometry: Geometry) -> Shelf:
-    """Project one view of the corpus, blocks of ten frames averaged to the geometry's."""
-    factor = geometry.tau // FINE
-    coarse, blocks = windows.coarse(factor)
-    centred = windows.means - geometry.mean
-    vectors = unit(np.einsum("nlf,lfv->nlv", centred, geometry.basis, optimize=True).astype(np.float32))
-    short = np.zeros((*coarse.shape[:3], geometry.short), np.float16)
-    for layer in range(geometry.n_layers):
-        x = coarse[:, layer].astype(np.float32) - geometry.mean[layer]
-        short[:, layer] = x @ geometry.basis[layer, :, : geometry.short]
-    short[np.arange(short.shape[2]) >= blocks[:, None, None].repeat(geometry.n_layers, 1)] = 0
-    return Shelf(vectors, short, blocks, windows.clip)
-
-
-class Facts:
-    """What retrieval may look at to exclude, as arrays over clip numbers."""
-
-    def __init__(self, clips: Sequence[Clip]) -> None:
-        numbers = {c.clip: i for i, c in enumerate(clips)}
-        self.bonafide = np.array([c.bonafide for c in clips])
-        self.original = np.array([not c.copier for c in clips])
-        self.parent = np.array([numbers.get(c.parent, i) for i, c in enumerate(clips)])
-        self.source = np.unique([c.source for c in clips], return_inverse=True)[1]
-        names = [c.speaker or f"?{i}" for i, c in enumerate(clips)]
-        self.speaker = np.unique(names, return_inverse=True)[1]
-
-    def barred(self, queries: np.ndarray, library: np.ndarray, exclude: str) -> np.ndarray:
-        """(n, m) true where library clip j may not answer query i."""
-        barred = self.parent[queries][:, None] == self.parent[library]
-        if exclude in ("speaker", "source"):
-            barred |= self.speaker[queries][:, None] == self.speaker[library]
-        if exclude == "source":
-            barred |= self.source[queries][:, None] == self.source[library]
-        return barred
-
-
-def nearest(
-    queries: np.ndarray, library: np.ndarray, barred: np.ndarray | None, k: int, rng: np.random.Generator | None = None
-) -> np.ndarray:
-    """Rows of the k nearest per layer, (n, k, L), by cosine of unit vectors (n, L, V), (m, L, V); with ``rng``, k at
-    random instead. A row of -1 where fewer than k are allowed.
-    """
-    n, layers = queries.shape[:2]
-    out = np.full((n, k, layers), -1)
-    for layer in range(layers):
-        scores = queries[:, layer] @ library[:, layer].T if rng is None else rng.random((n, len(library)))
-        if barred is not None:
-            scores = np.where(barred, -np.inf, scores)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        allowed = np.isfinite(np.take_along_axis(scores, best, 1))
-        out[:, : best.shape[1], layer] = np.where(allowed, best, -1)
-    return out
-
-
-def gather(library: Shelf, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Short features of neighbours: rows (B, K, L) -> (B, K, L, N, S), blocks (B, K, L), valid (B, K)."""
-    layers = np.arange(rows.shape[2])
-    x = torch.from_numpy(library.short[rows, layers]).float()
-    return x, torch.from_numpy(library.blocks[rows]), torch.from_numpy((rows >= 0).all(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,26 +69,44 @@ class Trained:
     losses: list[float]
 
 
-def train_rad(
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What recipes of one tau share: the map, all views on it (clean first), and which clips are for training."""
+
+    geometry: Geometry
+    shelves: list[Shelf]
+    inside: np.ndarray
+
+
+def ground(
     clips: Sequence[Clip],
     views: Sequence[Windows],
-    recipe: RadRecipe,
+    shifts: Shifts,
     training: Sequence[Clip],
-    *,
-    seed: int = 0,
-    encoder_sha256: str = "",
+    tau: int,
     geometry: Geometry | None = None,
-    on_step: Callable[[int, int, float], None] | None = None,
-) -> Trained:
-    """Train one network on ``training`` (a part of ``clips``; views[i] are windows of all ``clips``, view 0 clean)."""
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    facts, chosen = Facts(clips), {c.clip for c in training}
+) -> Ground:
+    """Views of all ``clips`` (view 0 clean) on a map of the training clips alone, or on one that is given."""
+    chosen = {c.clip for c in training}
     inside = np.array([c.clip in chosen for c in clips])
     if geometry is None:
-        rows = inside[views[0].clip] & facts.original[views[0].clip]
-        geometry = fit_geometry(views[0].means[rows], encoder_sha256, tau=recipe.tau, blocks=200 // recipe.tau)
-    shelves = [shelve(view, geometry) for view in views[: recipe.views]]
+        geometry = fit_to(views[0], shifts, Facts(clips), inside, tau=tau)
+    return Ground(geometry, [shelve(view, geometry) for view in views], inside)
+
+
+def train_rad(
+    clips: Sequence[Clip],
+    ground: Ground,
+    recipe: RadRecipe,
+    *,
+    seed: int = 0,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Trained:
+    """Train one network on the part of ``clips`` that the ground says."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    facts, inside, geometry = Facts(clips), ground.inside, ground.geometry
+    shelves = ground.shelves[: recipe.views]
     library = library_of(shelves[0], facts, inside, recipe)
     queries = [s.take(np.flatnonzero(inside[s.clip])) for s in shelves]
     found = [neighbours_of(q, library, facts, recipe, rng) for q in queries]

@@ -48,28 +48,32 @@ def _place(options: argparse.Namespace) -> Path:
 
 
 def _prepared(options: argparse.Namespace):
+    """(detector, clips, views, shifts) of the working folder; what isn't encoded yet is."""
     from core.examine import detector_for
     from core.training.corpus import load_prepared
     from core.training.rad import RadRecipe
+    from core.training.rad_copies import FITTED
     from core.training.rad_features import load_windows
+    from core.training.rad_shelf import Facts, shifts_of
     from models.registry import DEFAULT_MODEL
 
     detector = detector_for(DEFAULT_MODEL)
     clips = load_prepared(options.work)
     views = [load_windows(options.work, clips, detector, view, _say) for view in range(RadRecipe().views)]
-    return detector, clips, views
+    copies = [load_windows(options.work, clips, detector, name, _say) for name in FITTED]
+    return detector, clips, views, shifts_of(views[0], [*copies, views[-1]], Facts(clips))
 
 
 def _library(options: argparse.Namespace) -> int:
-    from core.library.build import build
-    from core.library.geometry import encoder_digest, fit_geometry
-    from core.training.rad_library import corpus_clips, example_clips
-
-    detector, clips, views = _prepared(options)
     import numpy as np
 
-    original = np.array([not clips[i].copier for i in views[0].clip])
-    geometry = fit_geometry(views[0].means[original], encoder_digest(detector))
+    from core.library.build import build
+    from core.library.geometry import encoder_digest
+    from core.training.rad_library import corpus_clips, example_clips
+    from core.training.rad_shelf import Facts, fit_to
+
+    detector, clips, views, shifts = _prepared(options)
+    geometry = fit_to(views[0], shifts, Facts(clips), np.ones(len(clips), bool), encoder_digest(detector))
     folder = _place(options)
     for name, wanted, keep in (("corpus", corpus_clips(options.corpus), False), ("examples", example_clips(), True)):
         report = build(folder, wanted, detector, geometry=geometry, keep_audio=keep, note=name)
@@ -94,12 +98,13 @@ def _map(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from core.library import open_library
-    from core.training.rad import RadRecipe, train_rad
+    from core.training.rad import RadRecipe, ground, train_rad
     from models.rad import save_rad
 
-    _, clips, views = _prepared(options)
+    _, clips, views, shifts = _prepared(options)
     geometry = open_library(_place(options)).geometry
-    trained = train_rad(clips, views, RadRecipe(), clips, seed=options.seed, geometry=geometry)
+    recipe = RadRecipe()
+    trained = train_rad(clips, ground(clips, views, shifts, clips, recipe.tau, geometry), recipe, seed=options.seed)
     options.into.mkdir(parents=True, exist_ok=True)
     save_rad(trained.model, options.into / "rad.safetensors")
     print(
@@ -113,11 +118,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     from core.training.rad import RadRecipe, rad_variants
     from core.training.rad_evaluate import evaluate
 
-    detector, clips, views = _prepared(options)
+    detector, clips, views, shifts = _prepared(options)
     known = rad_variants(RadRecipe())
     names = list(known) if options.variants == "all" else [n for n in options.variants.split(",") if n in known]
     card = evaluate(
-        options.work, clips, views, detector, open_library(_place(options)), names, options.seeds, options.into, _say
+        options.work,
+        clips,
+        views,
+        shifts,
+        detector,
+        open_library(_place(options)),
+        names,
+        options.seeds,
+        options.into,
+        _say,
     )
     print(json.dumps(card["metrics"]["leave_source_out"], indent=1))
     return 0

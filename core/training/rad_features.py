@@ -3,14 +3,17 @@
 Every clip (and copy) of the working folder goes through the encoder without adapters in a few views; means of blocks of
 ten frames are kept. Coarser blocks, projections and neighbours are computed from these in seconds.
 
-    WORK/rad/<encoder>/view<i>.npy     fp16 (n, L, 20, F): blocks of the n windows
-    WORK/rad/<encoder>/owner<i>.npy    int (n, 3): clip number, window number, filled blocks
+    WORK/rad/<encoder>/view<v>.npy     fp16 (n, L, 20, F): blocks of the n windows
+    WORK/rad/<encoder>/owner<v>.npy    int (n, 3): clip number, window number, filled blocks
+
+A view is a number (0 clean, the others the working folder's degraded ones) or the name of a copy made by ``rad_copies``
+from the clean view of the clips that are no copies themselves.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,11 +35,12 @@ BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """All windows of all clips in one view. x fp16 (n, L, 20, F), memory-mapped; clip, blocks (n,)."""
+    """All windows of all clips in one view. x fp16 (n, L, 20, F), memory-mapped; clip, blocks, place in its clip (n,)."""
 
     x: np.ndarray
     clip: np.ndarray
     blocks: np.ndarray
+    number: np.ndarray
 
     @cached_property
     def means(self) -> np.ndarray:
@@ -57,7 +61,7 @@ class Windows:
 
 
 def load_windows(
-    work: Path, clips: Sequence[Clip], detector: Detector, view: int, say: Callable[[str], None] = lambda _: None
+    work: Path, clips: Sequence[Clip], detector: Detector, view: int | str, say: Callable[[str], None] = lambda _: None
 ) -> Windows:
     """The windows of one view, encoded now if they are not in the working folder yet."""
     from core.library.geometry import encoder_digest
@@ -66,21 +70,32 @@ def load_windows(
     x, owner = folder / f"view{view}.npy", folder / f"owner{view}.npy"
     if not owner.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _encode(work, clips, detector, view, x, owner, say)
+        _encode(_sounds(work, clips, view), detector, x, owner, say)
     rows = np.load(owner)
-    return Windows(np.load(x, mmap_mode="r"), rows[:, 0], rows[:, 2])
+    return Windows(np.load(x, mmap_mode="r"), rows[:, 0], rows[:, 2], rows[:, 1])
+
+
+def _sounds(work: Path, clips: Sequence[Clip], view: int | str) -> Iterator[tuple[int, np.ndarray]]:
+    """(clip number, samples float32) of every clip that has the view."""
+    from core.training.rad_copies import Copies
+
+    if isinstance(view, str):
+        copies = Copies(work, clips)
+        yield from ((number, copies.make(number, view)) for number in copies.numbers(view))
+        return
+    for number, clip in enumerate(clips):
+        views = load_views(work, clip)
+        yield number, views[min(view, len(views) - 1)].astype(np.float32) / 32768.0
 
 
 def _encode(
-    work: Path, clips: Sequence[Clip], detector: Detector, view: int, x: Path, owner: Path, say: Callable[[str], None]
+    sounds: Iterable[tuple[int, np.ndarray]], detector: Detector, x: Path, owner: Path, say: Callable[[str], None]
 ) -> None:
     from core.encode import forward
     from core.frames import plan_windows
 
     buckets: dict[int, list[tuple[int, int, np.ndarray]]] = defaultdict(list)
-    for number, clip in enumerate(clips):
-        views = load_views(work, clip)
-        samples = views[min(view, len(views) - 1)].astype(np.float32) / 32768.0
+    for number, samples in sounds:
         samples = np.resize(samples, max(len(samples), SHORTEST))
         for window in plan_windows(len(samples)):
             length = window.n_samples // STEP * STEP
@@ -98,6 +113,6 @@ def _encode(
             out[done : done + len(batch), :, :n] = fine
             rows += [(number, index, n) for number, index, _ in batch]
             done += len(batch)
-        say(f"view {view}: {done} of {total} windows encoded")
+        say(f"{x.stem}: {done} of {total} windows encoded")
     out.flush()
     np.save(owner, np.array(rows))

@@ -58,5 +58,5 @@ def test_names_from_files_cannot_act_in_a_figure():
 
 def test_recall_has_chance_beside_it():
     row = {"layer": 0, "speaker_at_1": 0.7, "speaker_at_10": 0.8, "chance_at_1": 0.01}
-    row["degraded_copy_finds_original_first"] = 0.6
+    row |= {"degraded_copy_finds_original_first": 0.6, "noisy_copy_finds_original_first": 0.9}
     assert any(t.name == "chance, first" for t in recall_by_layer([row]).data)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.library import Clip, Segments
-from core.library.attribute import Discriminant, fit_curve, probability_known, system_clips
+from core.library.attribute import Discriminant, SystemClips, fit_curve, probability_known, system_clips
 
 
 def _planted(seed: int = 0, systems: int = 6, per: int = 12, width: int = 20) -> Segments:
@@ -26,9 +26,10 @@ def _planted(seed: int = 0, systems: int = 6, per: int = 12, width: int = 20) ->
 
 def test_planted_systems_are_told_apart_through_loud_nuisance():
     known, fresh = system_clips(_planted(0)), system_clips(_planted(1))
-    guess = Discriminant(known).scores(fresh.x).argmax(1)
+    guess = Discriminant(known).squares(fresh.x).argmin(1)
     assert np.mean(guess == fresh.code) > 0.95
-    raw = -np.square(fresh.x[:, None] - Discriminant(known).means).sum(-1)
+    means = np.stack([known.x[known.code == c].mean(0) for c in range(len(known.names))])
+    raw = -np.square(fresh.x[:, None] - means).sum(-1)
     assert np.mean(raw.argmax(1) == fresh.code) < 0.6, "without the shared spread the nuisance decides"
 
 
@@ -36,11 +37,11 @@ def test_a_system_left_out_is_none_of_these():
     known, fresh = system_clips(_planted(0)), system_clips(_planted(1))
     outside = known.code >= 4
     model = Discriminant(known.part(~outside))
-    scores = model.scores(fresh.x)
-    seen, unseen = scores[fresh.code < 4], scores[fresh.code >= 4]
+    squares = model.squares(fresh.x)
+    seen, unseen = squares[fresh.code < 4], squares[fresh.code >= 4]
     curve = fit_curve(seen[::2], unseen[::2])
     assert probability_known(seen[1::2], curve).mean() > 0.5 > probability_known(unseen[1::2], curve).mean()
-    assert np.isneginf(scores[:, 4:]).all()
+    assert np.isposinf(squares[:, 4:]).all()
 
 
 def test_partly_spoofed_bona_fide_and_rare_clips_are_no_candidates():
@@ -54,9 +55,18 @@ def test_partly_spoofed_bona_fide_and_rare_clips_are_no_candidates():
     assert "rare" not in found.names and not {0, 1, 2} & set(found.clip.tolist())
 
 
-def test_scores_are_distances():
+def test_distances_are_in_units_of_the_shared_spread():
     known = system_clips(_planted())
     model = Discriminant(known)
-    own = -model.scores(known.x)[np.arange(len(known.code)), known.code]
+    own = model.squares(known.x)[np.arange(len(known.code)), known.code]
     assert own.mean() == pytest.approx(1.0, abs=0.35), "1 is a typical clip of its own"
-    assert (-model.scores(model.means)).diagonal() == pytest.approx(np.zeros(6), abs=1e-6)
+    means = np.stack([known.x[known.code == c].mean(0) for c in range(len(known.names))])
+    assert model.squares(means).diagonal() == pytest.approx(np.zeros(6), abs=1e-6)
+
+
+def test_an_invertible_change_of_coordinates_changes_nothing_without_shrinking():
+    known, fresh = system_clips(_planted(0)), system_clips(_planted(1))
+    turn = np.random.default_rng(5).normal(size=(20, 20))
+    turned = SystemClips(known.names, known.families, known.x @ turn, known.code, known.clip)
+    plain, other = (Discriminant(k, shrink=1e-9).squares(x) for k, x in ((known, fresh.x), (turned, fresh.x @ turn)))
+    np.testing.assert_allclose(other, plain, rtol=2e-2, atol=1e-2)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.library.geometry import Geometry, LibraryError, block_means, encoder_digest, fit_geometry, unit
+from core.library.geometry import Geometry, LibraryError, block_means, encoder_digest, fit_geometry, unit, without
+from core.library.nuisance import noisy
 
 
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 99))
@@ -36,6 +37,41 @@ def test_the_fitted_map_whitens():
     for layer in range(2):
         y = (means[:, layer] - g.mean[layer]) @ g.basis[layer]
         np.testing.assert_allclose(np.cov(y.T, bias=True), np.eye(8), atol=0.05)
+
+
+def test_the_way_that_noise_moves_everything_is_left_out_and_nothing_else():
+    rng = np.random.default_rng(3)
+    basis, way = rng.normal(size=(12, 8)).astype(np.float32), rng.normal(size=12)
+    nuisance = np.outer(rng.normal(size=50), way)
+    left = without(basis, nuisance, 1)
+    assert np.abs(nuisance @ left).max() < 1e-4 * np.abs(nuisance @ basis).max()
+    other = rng.normal(size=12)
+    gone, kept = way @ basis, other @ left
+    assert kept @ gone == pytest.approx(0, abs=1e-4 * np.linalg.norm(kept) * np.linalg.norm(gone))
+    expected = other @ basis - (other @ basis @ gone) / (gone @ gone) * gone
+    np.testing.assert_allclose(kept, expected, atol=1e-4)
+
+
+def test_copies_shifted_by_noise_find_their_originals_on_a_map_that_knows_the_noise():
+    rng = np.random.default_rng(4)
+    clean = rng.normal(size=(150, 1, 20))
+    shift = np.outer(rng.uniform(3, 9, 150), rng.normal(size=20))[:, None]  # one direction, of different length
+    first = {}
+    for name, nuisance in (("blind", None), ("knows", shift[:75])):
+        g = fit_geometry(clean[:75], "e", vector=20, nuisance=nuisance, removed=1)
+        a, b = (unit(g.project(x[75:, 0][None])[0]) for x in (clean, clean + shift))
+        first[name] = np.mean((b @ a.T).argmax(1) == np.arange(75))
+    assert first["blind"] < 0.5 < 0.98 < first["knows"]
+
+
+@given(st.integers(0, 50), st.integers(400, 5000))
+def test_added_noise_lies_10_to_30_db_below(seed, n):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n).astype(np.float32)
+    added = noisy(x, rng) - x
+    ratio_db = 10 * np.log10(np.square(x).mean() / np.square(added).mean())
+    assert 9.9 < ratio_db < 30.1
+    assert not noisy(np.zeros(n, np.float32), rng).any(), "silence stays silence"
 
 
 def test_a_window_is_measured_alike_in_whatever_batch():

@@ -186,6 +186,15 @@ def test_a_foreign_encoder_is_refused(copy, clips, tmp_path):
         fill(copy, clips, load_detector(folder, "cpu"))
 
 
+def test_an_earlier_map_is_refused_plainly_and_its_library_stays_readable(copy, clips, detector, library):
+    from core.library.geometry import fit_geometry
+
+    newer = fit_geometry(np.random.default_rng(0).normal(size=(30, 3, 32)), library.geometry.encoder_sha256)
+    with pytest.raises(LibraryError, match="two maps can't be compared; build it anew"):
+        fill(copy, clips, detector, geometry=newer)
+    assert Library(copy).snapshot.id == library.snapshot.id
+
+
 @pytest.mark.parametrize("kind", ["vectors", "short"])
 def test_a_cut_file_is_named(copy, kind):
     path = next(copy.glob(f"{kind}-*.npy"))

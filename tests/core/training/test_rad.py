@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 from core.library.geometry import unit
 from core.training.corpus import Clip
 from core.training.rad import (
-    EXCLUDE,
-    Facts,
     RadRecipe,
-    Shelf,
     clip_scores,
     fold_parts,
-    nearest,
+    ground,
     neighbours_of,
     rad_variants,
-    shelve,
     train_rad,
     window_scores,
 )
 from core.training.rad_features import Windows
-from core.training.rad_recall import auc, macro_f1
+from core.training.rad_recall import auc, macro_f1, recall_figures
+from core.training.rad_shelf import EXCLUDE, Facts, Shelf, Shifts, fit_to, nearest, shelve, shifts_of
 
 
 def _clips() -> list[Clip]:
@@ -42,7 +39,12 @@ def _windows(clips: list[Clip], seed: int = 0, signal: float = 3.0) -> Windows:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(len(clips), 2, 20, 12)).astype(np.float16)
     x[np.array([c.bonafide for c in clips]), :, :, :2] += signal
-    return Windows(x, np.arange(len(clips)), np.full(len(clips), 20))
+    n = len(clips)
+    return Windows(x, np.arange(n), np.full(n, 20), np.zeros(n, int))
+
+
+def _shifts(clips: list[Clip], view: Windows) -> Shifts:
+    return shifts_of(view, [_windows(clips, seed=9)], Facts(clips))
 
 
 @pytest.mark.parametrize("exclude", EXCLUDE)
@@ -96,7 +98,8 @@ def test_training_learns_and_repeats_itself():
     view = _windows(clips)
     recipe = RadRecipe(k=3, steps=60, batch=16, views=1, rate=5e-3)
     training, test = fold_parts(clips, ["source1"])
-    trained = [train_rad(clips, [view], recipe, training, seed=1) for _ in range(2)]
+    here = ground(clips, [view], _shifts(clips, view), training, recipe.tau)
+    trained = [train_rad(clips, here, recipe, seed=1) for _ in range(2)]
     assert trained[0].losses == trained[1].losses and np.mean(trained[0].losses[-10:]) < 0.5
     facts, shelf = Facts(clips), shelve(view, trained[0].geometry)
     queries = shelf.take(np.flatnonzero(test[shelf.clip]))
@@ -115,12 +118,43 @@ def test_without_retrieval_the_library_cannot_matter():
     view = _windows(clips)
     recipe = RadRecipe(k=3, steps=5, batch=8, views=1, sees="query")
     training, test = fold_parts(clips, ["source1"])
-    trained = train_rad(clips, [view], recipe, training)
+    trained = train_rad(clips, ground(clips, [view], _shifts(clips, view), training, recipe.tau), recipe)
     shelf = shelve(view, trained.geometry)
     queries = shelf.take(np.flatnonzero(test[shelf.clip]))
     a = window_scores(trained, queries, Facts(clips), recipe)
     b = window_scores(trained, queries, Facts(clips), replace(recipe, retrieve="random"))
     np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_shifts_pair_a_copy_with_the_same_window_of_its_original():
+    clips, facts = _clips(), Facts(_clips())
+    clean = _windows(clips)
+    order = np.random.default_rng(0).permutation(len(clips))
+    moved = Windows((clean.x + np.float16(0.5))[order], clean.clip[order], clean.blocks[order], clean.number[order])
+    shifts = shifts_of(clean, [moved], facts)
+    np.testing.assert_allclose(shifts.difference, 0.5, atol=2e-3)
+    assert set(shifts.clip) == set(np.flatnonzero(facts.original)), "copies of other kinds have no say"
+
+
+def test_a_map_is_fitted_on_what_is_inside_and_nothing_else():
+    clips, facts = _clips(), Facts(_clips())
+    view, inside = _windows(clips), np.array([c.source != "source1" for c in clips])
+    outside = np.flatnonzero(~inside)
+    changed = Windows(view.x.copy(), view.clip, view.blocks, view.number)
+    changed.x[outside] += 7
+    maps = [fit_to(v, shifts_of(v, [_windows(clips, seed=9)], facts), facts, inside) for v in (view, changed)]
+    assert maps[0].sha256 == maps[1].sha256
+
+
+def test_recall_finds_originals_of_hardly_changed_copies():
+    clips = _clips()
+    view, noise = _windows(clips), _windows(clips, seed=5).x
+    near = Windows(view.x + np.float16(0.01) * noise, view.clip, view.blocks, view.number)
+    found = recall_figures(clips, [view, near], _shifts(clips, near), {"white-20": near, "mp3": near})
+    assert np.mean([row["noisy_copy_finds_original_first"] for row in found["by_layer"]]) > 0.8
+    assert {row["copy"] for row in found["copies"]} == {"degraded", "white-20", "mp3"}
+    for row in found["by_layer"]:
+        assert 0 <= row["speaker_at_1"] <= row["speaker_at_10"] <= 1 and row["chance_at_1"] < row["chance_at_10"]
 
 
 def test_figures_of_merit_have_known_answers():
