@@ -128,7 +128,7 @@ def error_curves(networks: Any) -> None:
             for name, r in curves.items() for s, e, lo, hi in r]
     widgets.chart(figure, "share-curves", table=rows, paper=speaker_panels.PAPER, about=(
         "equal error rate of verification on held-out speakers when a share of the recording is spoken by others, with "
-        "95 % intervals. SVVAD: frames kept at 0.5; gate as weights and gate on features: nothing is cut, the latter being "
+        "95 % intervals. SVVAD: frames kept at 0.5; gate as weights or on features: nothing is cut, the latter being "
         "the paper's way; true boundaries: the most that a choice of frames can do. The recipe of the trials is in "
         "models/weights/svvad-tiny/card.json.",
         "the mixtures are made by turns, without noise, of read speech and prompts that differ in their channel, too; a "
