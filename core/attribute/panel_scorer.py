@@ -42,8 +42,8 @@ class PanelScorer:
     log_mel: bool = False
     most_s: ClassVar[float] = 8.0  # the network's derivatives take about 0.4 GB for each four seconds
     effort: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "integrated-gradients": {"steps": 16}, "smooth-gradients": {"copies": 16, "steps": 1},
-        "gradient-shap": {"samples": 16}, "occlusion": {"patch_rows": 16, "patch_columns": 20}}
+        "integrated-gradients": {"steps": 16}, "smooth-gradients": {"copies": 8, "steps": 1},
+        "gradient-shap": {"samples": 8}, "occlusion": {"patch_rows": 16, "patch_columns": 20}}
 
     @classmethod
     def of(cls, detector: Detector) -> PanelScorer:

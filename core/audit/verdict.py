@@ -112,12 +112,17 @@ def audit(posed: Posed, given: Map, *, others: Sequence[str] = COMPARED_WITH,
         if reason:
             notes.append(f"Not compared with {METHODS[name].title}: {reason}")
             continue
-        other = compute(posed, name, baseline, seed=seed, parameters=COARSER.get(name), on_progress=tell).values
+        other = compute(posed, name, baseline, seed=seed, parameters=coarser(posed, name), on_progress=tell).values
         alike[name] = likeness(given.values, other, coarse=True)
     places = regions.shares(given.values, given.times_s, spans) if _within(spans, given) else ()
     if destroyed is None:
         notes.append("No copy of this network could be made, so its weights could not be destroyed.")
     return Audit(checks(given, found, destroyed, steady, alike), found, alike, destroyed, steady, places, tuple(notes))
+
+
+def coarser(posed: Posed, method: str) -> Mapping[str, Any]:
+    """Parameters for a map that only serves to compare: the detector's own where it is a slow one."""
+    return posed.scorer.effort.get(method) or COARSER.get(method, {})
 
 
 def _within(spans: Sequence[tuple[float, float]], given: Map) -> bool:
