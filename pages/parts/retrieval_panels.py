@@ -241,6 +241,6 @@ def reliability(found: Desk, known: Any) -> None:
         st.dataframe(recall["copies"], hide_index=True)
         st.caption(
             "The share of copies whose nearest segment is of their own original, every segment of the corpus being in "
-            "the library. White, pink and babble noise lie so many decibels below the speech; codecs ran at one low rate; "
-            "degraded is a random chain of rooms, filters, noise and codecs. The map was fitted on other sources."
+            "the library. White, pink and babble noise lie so many decibels below the speech; codecs ran at one low "
+            "rate; degraded is a random chain of rooms, filters, noise and codecs. The map was fitted on other sources."
         )
