@@ -79,6 +79,7 @@ def make_rad(folder: Path, geometry: Any, k: int = 3) -> Path:
         "degraded_copy_finds_original_first": 0.8,
         "noisy_copy_finds_original_first": 0.9,
         "chance_at_1": 0.1,
+        "chance_at_10": 0.4,
     }
     card = {
         "name": folder.name,

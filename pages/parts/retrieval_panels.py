@@ -14,6 +14,15 @@ from pages.parts.neighbour_panels import KIND, PAPER
 
 # ---- scores ------------------------------------------------------------------------------------------------
 
+RECALL = {
+    "speaker_at_1": "same speaker first",
+    "chance_at_1": "by chance",
+    "speaker_at_10": "among ten",
+    "chance_at_10": "by chance",
+    "noisy_copy_finds_original_first": "original of a copy in noise first",
+    "degraded_copy_finds_original_first": "of a degraded copy",
+}
+
 
 def scores(found: Desk, known: Any, query: Any, here: Any) -> list[dict]:
     """RAD and the nearest-neighbour score, as shipped and with everything that was changed here; what mattered."""
@@ -236,9 +245,18 @@ def reliability(found: Desk, known: Any) -> None:
         st.plotly_chart(
             drawn.recall_by_layer(recall["by_layer"], provenance=found.provenance), key="chart-recall", width="stretch"
         )
-        st.dataframe(recall["by_layer"], hide_index=True)
+        widgets.table(
+            ("layer", *RECALL.values()),
+            [(row["layer"], *(f"{100 * row[name]:.1f} %" for name in RECALL)) for row in recall["by_layer"]],
+            numeric=range(1, len(RECALL) + 1),
+        )
         st.caption(f"{recall['windows']} windows of {recall['speakers']} speakers; {recall['note']}.")
-        st.dataframe(recall["copies"], hide_index=True)
+        layers = [f"layer {row['layer']}" for row in recall["by_layer"]]
+        widgets.table(
+            ("copy", "windows", *layers),
+            [(c["copy"], c["windows"], *(f"{100 * c[layer]:.1f} %" for layer in layers)) for c in recall["copies"]],
+            numeric=range(1, len(layers) + 2),
+        )
         st.caption(
             "The share of copies whose nearest segment is of their own original, every segment of the corpus being in "
             "the library. White, pink and babble noise lie so many decibels below the speech; codecs ran at one low "
