@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 
+STRONG_BPS = 36_000  # of MP3, Vorbis and AAC: stronger compression moves scores
 LEADS_STAY = {"window-conflict", "members-disagree"}  # reasons that a part of another origin may be behind
 
 
@@ -262,4 +263,15 @@ def _advice(
         words.append("The calibration data support no stronger statement than this bound.")
     if all(r.code != "silence" for r in reasons):
         words += [row.message for row in rows if row.state == "advice"]
-    return (*words, *recording.warnings)
+    return (*words, *_compressed(recording), *recording.warnings)
+
+
+def _compressed(recording: Recording) -> tuple[str, ...]:
+    """What strong compression does to the score, where the file itself is so compressed (the card's robustness table)."""
+    facts = recording.facts
+    if not facts.bit_rate_bps or facts.bit_rate_bps >= STRONG_BPS:
+        return ()
+    if not any(name in facts.codec.lower() for name in ("mpeg_layer_iii", "mp3", "vorbis", "aac")):
+        return ()
+    return (f"The file is compressed to {facts.bit_rate_bps / 1_000:.0f} kbit/s; below {STRONG_BPS // 1_000} kbit/s such "
+            "codecs move every score towards bona fide, spoofs' too.",)

@@ -184,7 +184,8 @@ def identity(name: str) -> dict:
             "Speech that a neural codec resynthesised counts as spoof here.",
             "Strong compression moves every score towards bona fide and noise moves every score towards synthesis, "
             "before the ranking suffers: at MP3 32 kbit/s and at Vorbis' lowest quality most spoofs of the robustness "
-            "table score like bona fide speech. Below 6 kHz of bandwidth and 13 dB of signal to noise no finding is given.",
+            "table score like bona fide speech. Below 6 kHz of bandwidth and 13 dB of signal to noise no finding is "
+            "given.",
         ],
     }
 

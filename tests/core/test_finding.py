@@ -20,7 +20,8 @@ from core.quality import Check
 from core.verbal import ENFSI_2015, direction, sentence, verbal
 
 CALIBRATION = Calibration(1.0, 0.0, np.array([[0.9, -0.1], [1.0, 0.0], [1.1, 0.1]]), (-2.0, 1.5))
-RECORDING = SimpleNamespace(warnings=(), duration_s=8.0)
+FACTS = SimpleNamespace(codec="PCM_16", bit_rate_bps=256_000)
+RECORDING = SimpleNamespace(warnings=(), duration_s=8.0, facts=FACTS)
 
 
 def check(code="level", passed=True, fatal=False, value=1.0, limit=2.0):
@@ -186,7 +187,7 @@ def test_what_was_not_examined_is_no_pass():
 
 def test_advice_without_abstaining():
     warned = check("narrow-bandwidth", passed=False)
-    finding = conclude(SimpleNamespace(warnings=("Cut off.",)), quality(warned), entropy(), detector())
+    finding = conclude(SimpleNamespace(warnings=("Cut off.",), facts=FACTS), quality(warned), entropy(), detector())
     assert not finding.abstained
     assert finding.advice == ("Narrow-Bandwidth: words.", "Cut off.")
     assert next(c for c in finding.checks if c.code == "narrow-bandwidth").state == "advice"

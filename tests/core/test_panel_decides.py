@@ -113,3 +113,15 @@ def test_a_part_that_stands_out_is_advice_and_no_refusal(tmp_path, limit, state)
 def test_without_a_limit_there_is_no_row_about_parts(folder):
     codes = {row.code for row in examine(DATA, model=folder, device="cpu").finding.checks}
     assert "synthetic-part" not in codes and "several-speakers" in codes
+
+
+@pytest.mark.parametrize(("level", "told"), [(0.95, True), (0.1, False)])
+def test_a_strongly_compressed_file_is_told_what_that_does_to_the_score(folder, level, told):
+    import io
+
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, speechlike(6.0), 16_000, format="MP3", subtype="MPEG_LAYER_III", compression_level=level)
+    advice = examine(file.getvalue(), model=folder, device="cpu").finding.advice
+    assert any("kbit/s" in sentence for sentence in advice) == told
