@@ -107,13 +107,13 @@ def audition(posed: Posed, mask: np.ndarray, samples: np.ndarray, *, whole: floa
     whole : the score of the whole recording, of which the explained windows are a part; theirs alone for None.
     """
     part, rest = split(samples, mask)
-    explained = score_of(posed, samples)
+    others = [split(samples, m)[1] for m in _elsewhere(mask, seed)]
+    with posed.scorer.lock:  # once: whoever listens shouldn't wait anew for every score behind a map's tests
+        explained, without, alone, *elsewhere = (score_of(posed, sound) for sound in (samples, rest, part, *others))
     whole = explained if whole is None else whole
-    others = [score_of(posed, split(samples, m)[1]) for m in _elsewhere(mask, seed)]
     total = float(np.sum(np.square(samples, dtype=np.float64))) or 1.0
-    return Audition(posed.span_s[0], part, rest, whole, whole + score_of(posed, rest) - explained,
-                    whole + score_of(posed, part) - explained,
-                    whole + np.array(others) - explained, float(np.sum(np.square(part, dtype=np.float64))) / total,
+    return Audition(posed.span_s[0], part, rest, whole, whole + without - explained, whole + alone - explained,
+                    whole + np.array(elsewhere) - explained, float(np.sum(np.square(part, dtype=np.float64))) / total,
                     posed.unit)
 
 
