@@ -14,8 +14,8 @@ the header, a copy of the speaker encoder, whose own pooling over half a second 
 gamma's logit is a comparison plus what the network adds. The comparison: the cosine of the enrolment with the voice
 around a frame, and its mean over those frames of the recording that sound alike. The addition starts at 0: untrained,
 the gate is the comparison alone. The logit is bounded, so that no frame is ever fully open or shut and each keeps a
-gradient. Any length from 1 s works; a long recording is better heard in windows, since attention grows with its square. Training:
-``core.training.svvad``.
+gradient. Any length from 1 s works; a long recording is better heard in windows, since attention grows with its
+square. Training: ``core.training.svvad``.
 
 Reference
 ---------
@@ -143,11 +143,14 @@ class Svvad(nn.Module):
         """The few numbers of the comparison, which are trained at a rate of their own."""
         return [self.gain, self.even, self.sharpness]
 
-    def hear(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The header: features (B, T, 80) -> its values (B, V, ceil(T / 2)) and the voices around (B, S, 192)."""
+    def hear(self, features: torch.Tensor, values: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The header: features (B, T, 80) -> its values (B, V, ceil(T / 2)) and the voices around (B, S, 192).
+
+        values : the header's, where they are at hand
+        """
         if features.shape[2] != N_MELS:
             raise ValueError(f"features have {features.shape[2]} bands, not {N_MELS}")
-        values = self.header.values(features)
+        values = self.header.values(features) if values is None else values
         return values, self.header.around(values, AROUND)[:, :: STEP // 2]
 
     def states(self, values: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
@@ -181,9 +184,10 @@ class Svvad(nn.Module):
         both = both.repeat_interleave(STEP, 1)[:, :n_frames]  # (B, T, 2)
         return both[..., 0].sigmoid(), both[..., 1]
 
-    def forward(self, enrolment: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """enrolment (B, 192), features (B, T, 80) -> gamma (B, T) in 0..1 and beta (B, T)."""
-        values, voices = self.hear(features)
+    def forward(self, enrolment: torch.Tensor, features: torch.Tensor,
+                values: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """enrolment (B, 192), features (B, T, 80), values as for :meth:`hear` -> gamma (B, T) in 0..1, beta (B, T)."""
+        values, voices = self.hear(features, values)
         return self.decide(enrolment, self.states(values, voices), voices, features.shape[1])
 
 

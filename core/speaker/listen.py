@@ -152,11 +152,14 @@ def _run(wav: np.ndarray, enrolled: np.ndarray, networks: SpeakerNetworks) -> di
     with networks.lock, torch.inference_mode():
         features = _features(wav, networks)
         who = torch.from_numpy(np.ascontiguousarray(enrolled, np.float32)).to(networks.device)
-        gamma, beta = networks.gate(who.expand(len(wav), -1), features)
-        both = torch.cat((features, film(features, gamma, beta)))  # (2 B, T, 80)
-        values, logits = networks.encoder.frames(both)
-        out = {"gamma": gamma, "beta": beta, "values": values[: len(wav)], "logits": logits[: len(wav)],
-               "gated values": values[len(wav) :], "gated logits": logits[len(wav) :]}
+        encoder, gate = networks.encoder, networks.gate
+        heard = encoder.values(features)
+        given = (features, heard) if networks.shared else (features,)
+        gamma, beta = gate(who.expand(len(wav), -1), *given)
+        values, logits = encoder.spread(heard, features.shape[1])
+        gated = encoder.frames(film(features, gamma, beta))
+        out = {"gamma": gamma, "beta": beta, "values": values, "logits": logits,
+               "gated values": gated[0], "gated logits": gated[1]}
         return {name: x.float().cpu().numpy() for name, x in out.items()}
 
 

@@ -36,7 +36,8 @@ class SpeakerNetworks:
 
     calibration: cosine -> log10 LR (same over different speaker), of recordings as they are; gated_calibration: the same
     for what the gate kept, None where it was never measured; cards: card.json of both folders; sha256: of all weights and
-    calibrations; encoder_sha256: of the encoder's weights.
+    calibrations; encoder_sha256: of the encoder's weights; shared: the gate's header is a copy of this very encoder, so
+    that a recording need be heard only once for both.
     """
 
     encoder: Any  # models.speaker.SpeakerEncoder
@@ -47,6 +48,7 @@ class SpeakerNetworks:
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sha256: str = ""
     encoder_sha256: str = ""
+    shared: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def embed(self, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -113,7 +115,7 @@ def _load(device: torch.device) -> SpeakerNetworks:
         cards = {folder.name: _card(folder) for folder in (at_encoder, at_gate)}
         for folder in (at_encoder, at_gate):
             _as_its_card_says(folder, cards[folder.name])
-        _made_for_each_other(cards[at_gate.name], _digest(at_encoder / MODEL_FILE))
+        shared = _made_for_each_other(cards[at_gate.name], _digest(at_encoder / MODEL_FILE))
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as problem:
         raise ModelUnavailable("The speaker networks' files are damaged or not theirs; fetch the project's models folder "
                                "again.") from problem
@@ -124,7 +126,7 @@ def _load(device: torch.device) -> SpeakerNetworks:
         if file.suffix == ".safetensors":
             digest.update(_digest(file).encode())
     return SpeakerNetworks(encoder, gate, device, *calibrations, cards, digest.hexdigest(),
-                           _digest(at_encoder / MODEL_FILE))
+                           _digest(at_encoder / MODEL_FILE), shared)
 
 
 def _card(folder: Path) -> dict[str, Any]:
@@ -143,9 +145,12 @@ def _as_its_card_says(folder: Path, card: Mapping[str, Any]) -> None:
         raise ValueError(f"the weights of {folder.name} are not those that its card names")
 
 
-def _made_for_each_other(card: Mapping[str, Any], encoder_sha256: str) -> None:
-    if card.get("downstream", {}).get("weights_sha256", encoder_sha256) != encoder_sha256:
+def _made_for_each_other(card: Mapping[str, Any], encoder_sha256: str) -> bool:
+    """Whether the gate's card names this encoder, of which its header is a copy. Raises ValueError for another's."""
+    named = card.get("downstream", {}).get("weights_sha256")
+    if named not in (None, encoder_sha256):
         raise ValueError("the gate was trained and measured with another encoder")
+    return named is not None
 
 
 def _digest(file: Path) -> str:
