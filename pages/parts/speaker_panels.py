@@ -92,7 +92,7 @@ def likeness(v: Verification, found: Verdict) -> None:
     rows = [(name, f"{given.seconds:.1f} s", "–" if given.cosine is None else widgets.signed(given.cosine),
              "–" if hide else llr_text(given))
             for name, given in (("kept frames", found.kept), ("rejected frames", found.rejected),
-                                ("soft gate on features, uncalibrated", found.gated), ("the recording as it is", found.raw))]
+                                ("soft gate, uncalibrated", found.gated), ("the recording as it is", found.raw))]
     for name, title in VAD_NAMES.items():
         if name in v.by_speech:
             cosine, seconds = v.by_speech[name]
