@@ -12,8 +12,6 @@ from pages.parts import cache, shelf, widgets
 from pages.parts.desk import Desk
 from pages.parts.neighbour_panels import KIND, PAPER
 
-# ---- scores ------------------------------------------------------------------------------------------------
-
 RECALL = {
     "speaker_at_1": "same speaker first",
     "chance_at_1": "by chance",
@@ -23,6 +21,7 @@ RECALL = {
     "degraded_copy_finds_original_first": "of a degraded copy",
 }
 
+# ---- scores ------------------------------------------------------------------------------------------------
 
 def scores(found: Desk, known: Any, query: Any, here: Any) -> list[dict]:
     """RAD and the nearest-neighbour score, as shipped and with everything that was changed here; what mattered."""
