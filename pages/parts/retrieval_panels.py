@@ -23,6 +23,7 @@ RECALL = {
 
 # ---- scores ------------------------------------------------------------------------------------------------
 
+
 def scores(found: Desk, known: Any, query: Any, here: Any) -> list[dict]:
     """RAD and the nearest-neighbour score, as shipped and with everything that was changed here; what mattered."""
     from core.detectors.rad import SAYS_NOTHING, refusals
