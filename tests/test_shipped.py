@@ -19,7 +19,8 @@ CLIPS = LISTED["examples"] if isinstance(LISTED, dict) else LISTED
 def test_every_example_ends_in_a_bounded_finding_or_a_reasoned_abstention(clip: dict) -> None:
     done = examine(EXAMPLES / clip["file"])
     finding = done.finding
-    assert finding.abstained == bool(clip.get("abstains"))
+    assert finding.abstained == bool(clip.get("abstains") or clip.get("disagreed"))
+    assert ("members-disagree" in {r.code for r in finding.reasons}) == bool(clip.get("disagreed"))
     if finding.abstained:
         assert finding.reasons and finding.llr_log10 is None
     else:

@@ -199,7 +199,7 @@ def test_a_page_change_asks_for_no_sound_again_and_the_first_click_plays(page):
     upload(page, "voice.wav", sound_bytes(voiced(6.0, seed=9)))
     page.wait_for_function("globalThis.__earwitnessSound?.size === 1")
     once = len(fetched)
-    page.route("**/media/**", lambda route: route.abort())  # whatever is asked for now is lost
+    page.route("**/media/**.wav", lambda route: route.abort())  # a sound asked for now is lost
     visit(page, "Finding")
     page.locator(".player .play").click()
     page.wait_for_function(f"{PLAYER}.querySelector('.time').textContent > '0:00.200'")

@@ -74,7 +74,7 @@ def test_finding_says_the_sentence_first_then_shows_and_explains(bench, voice):
     assert bench.player()["lanes"][0]["diverging"] is True
     assert "python -m core examine voice.wav" in words
     assert "numerator" in words and "denominator" in words
-    assert "not examined" in words, "what was not examined is said"
+    assert "More than one voice" in words, "every check is listed, passed or not"
     for section in (
         "Each detector",
         "How often it is wrong",
