@@ -276,8 +276,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def measure_long(options: argparse.Namespace) -> dict[str, float]:
     """In a fresh process: seconds for the long file, its peak memory in bytes, seconds for one minute."""
-    import resource
-
+    from core.commands.common import peak_bytes
     from core.commands.speechlike import speechlike, wav_bytes
     from core.examine import detector_for, examine, forget
 
@@ -296,7 +295,7 @@ def measure_long(options: argparse.Namespace) -> dict[str, float]:
         seconds(minute)  # warm
         before = [seconds(minute) for _ in range(3)]
         long_s = seconds(path)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = peak_bytes()
         after = [seconds(minute) for _ in range(3)]
     return {"long_s": long_s, "minute_s": statistics.median(before + after), "peak_bytes": float(peak)}
 

@@ -22,10 +22,11 @@ ENROLMENT_S = 10.0
 
 # Verifies a long recording in a fresh process and prints seconds and peak memory, with and without it.
 _LONG = """
-import json, resource, sys, tempfile, time
+import json, sys, tempfile, time
 from pathlib import Path
 from core.audio import read_recording
 from core.commands.bench import write_long
+from core.commands.common import peak_bytes
 from core.commands.speechlike import speechlike, wav_bytes
 from core.speaker.enrol import enrol
 from core.speaker.networks import shipped
@@ -38,8 +39,7 @@ with tempfile.TemporaryDirectory(prefix="earwitness-bench-") as folder:
     began = time.perf_counter()
     verify(read_recording(path), enrolled, networks)
     seconds = time.perf_counter() - began
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
 """
 
 

@@ -19,6 +19,20 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has held since its program began.
+
+    On Linux from /proc: what ``getrusage`` says there is never less than what the parent held when it forked.
+    """
+    import resource
+
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def printable(text: str) -> str:
     """Text fit for a terminal: control and direction marks, line breaks and odd bytes become escapes."""
     plain = (
