@@ -96,6 +96,13 @@ class Finding:
         return None if self.llr_log10 is None else direction(self.llr_log10, self.scale)
 
     @property
+    def parts_shown(self) -> bool:
+        """Whether the score over time and the members' scores may be shown: not where a finding is kept back for reasons
+        that make every score doubtful; but where parts or members contradict each other, they are what to look at.
+        """
+        return all(reason.code in LEADS_STAY for reason in self.reasons)
+
+    @property
     def number_line(self) -> str:
         """The number with its interval and its place in the verbal scale; empty where it abstains."""
         if self.llr_log10 is None or self.llr_low is None or self.llr_high is None:

@@ -26,7 +26,7 @@ def main() -> None:
         examination_place(found)
         if found.examination is None:
             plain_player(found)
-        elif found.examination.finding.abstained:
+        elif not found.examination.finding.parts_shown:
             _withheld(found)
         else:
             _compare(found)
@@ -64,7 +64,7 @@ def _compare(found: Desk) -> None:
     _over_time(found, heard, device)
     st.subheader("The whole recording")
     panels.members_now(found, heard)
-    if heard.ours is not None:
+    if heard.ours is not None and not found.examination.finding.abstained:
         st.subheader("From members to the fusion")
         panels.fusion(found, heard)
     _evidence(found, heard, device)

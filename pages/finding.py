@@ -32,7 +32,11 @@ def _no_finding(found: Desk) -> None:
     done = found.examination
     abstention(done.finding)
     opinion_note(found)
-    plain_player(found)
+    if done.finding.parts_shown:
+        _where(found, done)
+        _views(done.entropy.member_scores)
+    else:
+        plain_player(found)
     _checks(done.finding.checks)
     _propositions(done.finding)
     _reproduce(found, done)
@@ -115,7 +119,7 @@ def _where(found: Desk, done: Any) -> None:
         above="bona fide ↑",
         below="spoof ↓",
         short="score",
-        note="marked: regions that drive the finding" if regions else "",
+        note="marked: where the score speaks for synthesis" if regions else "",
     )
     spans = [Span(r.start_s, r.stop_s, "spoof", "score") for r in regions]
     player(found.recording, found.opened, lanes=[lane], spans=spans)
