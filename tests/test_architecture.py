@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_networks_import_little(path):
 def test_streamlit_and_plotly_stay_in_their_rooms(path):
     roots = {name.split(".")[0] for name in imports(path)}
     assert "streamlit" not in roots
+    assert not re.search(r"^\s*(import|from) streamlit", path.read_text(encoding="utf-8"), re.M), "not in a script either"
     if "figures" not in path.relative_to(ROOT).parts and path.name != "figures.py":
         assert "plotly" not in roots
 
