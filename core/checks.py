@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.quality import Check, Quality
 
 CONFLICT_WINDOW_S = 2.0  # speech a window needs to take part in the conflict check
-LOWEST = 0.1  # of the frames: what speaks for a synthetic part
+LOWEST = 0.1  # of the frames
 CONFLICT_QUANTILE = 0.1  # of the window LLRs at either end: one odd window of many is no conflict
 
 
@@ -47,14 +47,21 @@ class CheckRow:
 
 
 def check_table(
-    quality: Quality, entropy: EntropyAnalysis, calibration: Calibration, reference: Mapping[str, np.ndarray]
+    quality: Quality,
+    entropy: EntropyAnalysis | ClipEvidence,
+    calibration: Calibration,
+    reference: Mapping[str, np.ndarray],
+    speakers: CheckRow | None = None,
 ) -> tuple[CheckRow, ...]:
-    """All checks in the order in which reasons are reported."""
+    """All checks in the order in which reasons are reported. speakers : whether there is more than one voice, as
+    `core.speaker.several` says it; None where that wasn't examined.
+    """
     return (
         *(_quality_row(check) for check in quality.checks),
         _population_row(entropy.distance, reference),
         _conflict_row(entropy, calibration, reference),
-        _speakers_row(),
+        _speakers_row() if speakers is None else speakers,
+        *_part_row(entropy, reference),
     )
 
 
@@ -125,7 +132,12 @@ def _conflict_row(
     return CheckRow(code, label, conflict, unit, limit, not fatal, fatal, words)
 
 
-def part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
+def lowest(frames: np.ndarray) -> float:
+    """The frame score that a tenth of a recording's frames [T] lie below: what speaks for a synthetic part."""
+    return float(np.quantile(frames, LOWEST))
+
+
+def _part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
     """Whether a part of the recording stands out as synthetic, by the score over time: advice, never a refusal.
 
     The tenth of the frames that speak most for synthesis is compared with the limit ``part_limit`` of the reference,
@@ -135,7 +147,7 @@ def part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np
     if limit is None or track is None or not len(track):
         return ()
     limit = (limit - (_limit(reference, "frame_threshold") or 0.0)) / LN10  # the track's unit and zero
-    value = float(np.quantile(track.values, LOWEST))
+    value = lowest(track.values)
     stands_out = value < limit
     state = ("as in one of twenty untouched recordings: listen to the marked stretches, the recording may be synthetic "
              "in part" if stands_out else "nothing stands out")

@@ -158,7 +158,7 @@ def _examine(
     cancelled: Callable[[], bool] | None,
 ) -> Examination:
     from core.encode import encode
-    from core.speaker.several import speakers_row, with_speakers
+    from core.speaker.several import speakers_row
 
     tell(0.05, "measuring quality")
     quality = quality_of(recording)
@@ -186,7 +186,7 @@ def _examine(
     )
     tell(0.98, "comparing voices")
     speakers = speakers_row(recording, str(detector.device))
-    finding = with_speakers(conclude(recording, quality, entropy, detector), speakers)
+    finding = conclude(recording, quality, entropy, detector, speakers=speakers)
     tell(1.0, "done")
     device, seconds = str(detector.device), time.perf_counter() - began
     return Examination(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.calibrate import Calibration, Llr
-from core.checks import CheckRow, check_table, part_row, regions_explain, window_conflict, window_llrs
+from core.checks import CheckRow, check_table, regions_explain, window_conflict, window_llrs
 from core.entropy import EntropyAnalysis, Region
 from core.errors import ModelUnavailable
 from core.frames import format_time
@@ -100,7 +100,7 @@ class Finding:
         """Whether the score over time and the members' scores may be shown: not where a finding is kept back for reasons
         that make every score doubtful; but where parts or members contradict each other, they are what to look at.
         """
-        return all(reason.code in LEADS_STAY for reason in self.reasons)
+        return _parts_shown(self.reasons)
 
     @property
     def number_line(self) -> str:
@@ -145,15 +145,15 @@ def conclude(
     entropy: EntropyAnalysis | ClipEvidence,
     detector: Detector,
     *,
+    speakers: CheckRow | None = None,
     scale: VerbalScale = ENFSI_2015,
 ) -> Finding:
-    """From measurements to the finding (without curves, no regions). Raises ModelUnavailable where
-    the calibration makes no sense.
+    """From measurements to the finding (without curves, no regions). speakers : as in `check_table`. Raises
+    ModelUnavailable where the calibration makes no sense.
     """
     calibration = calibration_of(detector)
     reference = detector.deciding_reference
-    rows = (*check_table(quality, entropy, calibration, reference), *part_row(entropy, reference),
-            *_members_row(entropy, detector))
+    rows = (*check_table(quality, entropy, calibration, reference, speakers), *_members_row(entropy, detector))
     fatal = [row for row in rows if row.fatal]
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]
@@ -177,8 +177,12 @@ def conclude(
         bounds=calibration.bounds,
         checks=rows,
         detectors=_evidence(detector, entropy, score, llr),
-        regions=entropy.frame_spoof_runs if all(r.code in LEADS_STAY for r in reasons) else (),
+        regions=entropy.frame_spoof_runs if _parts_shown(reasons) else (),
     )
+
+
+def _parts_shown(reasons: Sequence[Reason]) -> bool:
+    return all(reason.code in LEADS_STAY for reason in reasons)
 
 
 def _members_row(entropy: EntropyAnalysis | ClipEvidence, detector: Detector) -> tuple[CheckRow, ...]:

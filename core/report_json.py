@@ -52,11 +52,11 @@ def to_dict(examination: Examination, *, curves: bool = True) -> dict[str, Any]:
             "low_entropy_stretches": [_span(r) | {"mean_bits": r.mean_bits} for r in e.entropy.low_runs],
         },
     }
-    if e.entropy.member_scores and not e.finding.abstained:
+    if e.entropy.member_scores and e.finding.parts_shown:
         out["panel"] = {"members": dict(e.entropy.member_scores), "f_infoed_score": e.entropy.own_score}
     if curves:
         out["entropy"]["curve"] = _curve(e.entropy.entropy)
-        out["entropy"]["score_curve"] = None if e.finding.abstained else _curve(e.entropy.score)
+        out["entropy"]["score_curve"] = _curve(e.entropy.score) if e.finding.parts_shown else None
     return clean(out)
 
 

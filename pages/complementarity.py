@@ -76,9 +76,10 @@ def _over_time(found: Desk, heard: work.Heard, device: str) -> None:
     default = [t for t, k in keys.items() if not k.startswith("panel")] or list(keys)[:4]
     chosen = st.multiselect("Members over time", list(keys), default=default, key="complement-lanes")
     slow = {m.key for m in heard.said.members if m.reads_network}
-    if slow.isdisjoint(keys[t] for t in chosen):
+    network = not slow.isdisjoint(keys[t] for t in chosen)
+    if slow and not network:
         st.caption("The panel's AASIST is heard over time only where chosen: it takes longer than all others together.")
-    job = work.slide_job(found, heard, device, network=not slow.isdisjoint(keys[t] for t in chosen))
+    job = work.slide_job(found, heard, device, network=network)
     job.wait(1.0)
     if job.result is None:
         _not_yet(found, job, "Over time", "members-time")

@@ -9,7 +9,7 @@ limit was chosen and how often it errs. For other weights the check isn't made.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from core.speaker.vad import HOP
 
 if TYPE_CHECKING:
     from core.audio import Recording
-    from core.finding import Finding
     from core.speaker.listen import Spans
     from core.speaker.networks import SpeakerNetworks
 
@@ -147,12 +146,6 @@ def row_of(found: Speakers) -> CheckRow:
              "the Speaker page") if found.several else "the voice stays the same"
     words = f"{LABEL}: {found.distance:.2f}, at most {found.limit:.2f} for one voice; {state}."
     return CheckRow(CODE, LABEL, found.distance, UNIT, found.limit, not found.several, False, words)
-
-
-def with_speakers(finding: Finding, row: CheckRow) -> Finding:
-    """A finding with ``row`` in the place of what was not examined; as advice where more than one voice was found."""
-    advice = (*finding.advice, row.message) if row.state == "advice" else finding.advice
-    return replace(finding, advice=advice, checks=tuple(row if c.code == CODE else c for c in finding.checks))
 
 
 def _open(why: str) -> CheckRow:

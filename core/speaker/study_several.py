@@ -93,7 +93,7 @@ def _two(known: list[Person], half: dict[str, int], rng: np.random.Generator,
 
 def _row(given: tuple[np.ndarray, dict[str, Any]], rng: np.random.Generator, case: int,
          networks: SpeakerNetworks) -> dict[str, Any]:
-    from core.training.augment import add_at_snr, coloured_noise
+    from core.noise import add_at_snr, coloured_noise
 
     x, row = given
     noisy = case % 2 == 1

@@ -16,6 +16,8 @@ import numpy as np
 import soxr
 from scipy import signal
 
+from core.noise import add_at_snr, coloured_noise
+
 SAMPLE_RATE = 16_000
 PEAK = 0.97
 
@@ -113,22 +115,6 @@ def resample_chain(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     quality = str(rng.choice(["LQ", "MQ", "HQ", "VHQ"]))
     y = soxr.resample(soxr.resample(x, SAMPLE_RATE, rate, quality), rate, SAMPLE_RATE, quality)[: len(x)]
     return np.pad(y, (0, len(x) - len(y))).astype(np.float32)
-
-
-def coloured_noise(n: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise with power ~ 1/f**exponent, unit variance, (n,) float32."""
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    f = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), 20.0)
-    y = np.fft.irfft(spectrum * f ** (-exponent / 2), n)
-    return (y / (y.std() + 1e-12)).astype(np.float32)
-
-
-def add_at_snr(x: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """x + g * noise, with g such that the ratio of their powers is snr_db. Both (n,)."""
-    power, noise_power = float(np.mean(x**2)), float(np.mean(noise**2))
-    if power <= 0 or noise_power <= 0:
-        return x
-    return (x + noise * np.sqrt(power / noise_power / 10 ** (snr_db / 10))).astype(np.float32)
 
 
 def noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

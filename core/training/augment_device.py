@@ -30,7 +30,7 @@ def telephone(x: np.ndarray, rng: np.random.Generator, *, snr_db: float | None =
     """A telephone's 300-3,400 Hz with its sloped response, companded at 8 kHz and with line noise at 25-45 dB SNR."""
     import soxr
 
-    from core.training.augment import add_at_snr, coloured_noise
+    from core.noise import add_at_snr, coloured_noise
 
     low, high = rng.uniform(250, 350), rng.uniform(3_200, 3_450)
     y = signal.sosfilt(signal.butter(4, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos"), x)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from core.training.augment import SAMPLE_RATE, add_at_snr
+from core.noise import add_at_snr
+from core.training.augment import SAMPLE_RATE
 
 
 def notch_filter(rng: np.random.Generator, bands: int = 5, taps: int = 65) -> np.ndarray:

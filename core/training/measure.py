@@ -8,7 +8,7 @@ import numpy as np
 
 from core import metrics
 from core.calibrate import Calibration, fit_calibration
-from core.checks import LOWEST
+from core.checks import lowest
 from core.training.baselines import balanced_weights
 from core.training.corpus import Clip
 
@@ -86,11 +86,6 @@ def calibration_figures(held: HeldOut, n: int = 300) -> dict:
             "min_dcf": interval(metrics.min_dcf), "act_dcf": interval(metrics.act_dcf, metrics.LN10)}
 
 
-def lowest(frames: np.ndarray) -> float:
-    """The frame score that a tenth of a recording's frames lie below: (T,) -> what says that a part is synthetic."""
-    return float(np.quantile(frames, LOWEST))
-
-
 def whole_figures(hybrids: Sequence[Mapping]) -> dict:
     """Hybrids against their own hosts as they were, by the clip score and by the lowest tenth of the frame scores: EER
     with an interval over hybrids, and how many are caught where one host in twenty is called.
@@ -102,9 +97,10 @@ def whole_figures(hybrids: Sequence[Mapping]) -> dict:
         draws = [metrics.eer(real[i], partly[i])[0] for i in rng.integers(0, len(real), (200, len(real)))]
         limit = float(np.quantile(real, 0.05))
         value = metrics.eer(real, partly)[0]
-        found[f"whole_by_{name}"] = {"value": round(value, 4), "low": round(float(np.quantile(draws, 0.025)), 4),
-                       "high": round(float(np.quantile(draws, 0.975)), 4), "limit": round(limit, 4),
-                       "caught": round(float((partly < limit).mean()), 4), "hybrids": len(partly)}
+        low, high = (float(v) for v in np.quantile(draws, [0.025, 0.975]))
+        found[f"whole_by_{name}"] = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4),
+                                     "limit": round(limit, 4), "caught": round(float((partly < limit).mean()), 4),
+                                     "hybrids": len(partly)}
     return found
 
 

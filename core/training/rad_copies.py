@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from core.library.nuisance import noisy
-from core.training.augment import add_at_snr, coloured_noise, encode_decode
+from core.noise import add_at_snr, coloured_noise
+from core.training.augment import encode_decode
 from core.training.corpus import Clip, load_views
 
 EXPONENTS = {"white": 0.0, "pink": 1.0}

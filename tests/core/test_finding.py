@@ -17,6 +17,7 @@ from core.errors import ModelUnavailable
 from core.finding import conclude, regions_explain, window_conflict
 from core.frames import Track
 from core.quality import Check
+from core.speaker.several import row_of
 from core.verbal import ENFSI_2015, direction, sentence, verbal
 
 CALIBRATION = Calibration(1.0, 0.0, np.array([[0.9, -0.1], [1.0, 0.0], [1.1, 0.1]]), (-2.0, 1.5))
@@ -191,6 +192,14 @@ def test_advice_without_abstaining():
     assert not finding.abstained
     assert finding.advice == ("Narrow-Bandwidth: words.", "Cut off.")
     assert next(c for c in finding.checks if c.code == "narrow-bandwidth").state == "advice"
+
+
+@pytest.mark.parametrize(("distance", "state"), [(0.2, "passed"), (0.9, "advice")])
+def test_whether_there_are_several_voices_stands_among_the_checks_and_several_are_advice(distance, state):
+    row = row_of(SimpleNamespace(limit=0.5, distance=distance, several=distance > 0.5))
+    finding = conclude(RECORDING, quality(), entropy(), detector(), speakers=row)
+    assert [c for c in finding.checks if c.code == "several-speakers"] == [row] and row.state == state
+    assert finding.advice == ((row.message,) if state == "advice" else ()) and not finding.abstained
 
 
 def test_an_interval_across_zero_is_mentioned():

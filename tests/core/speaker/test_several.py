@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -85,23 +84,3 @@ def test_a_recording_is_measured_and_a_missing_network_is_said(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(found, "ENCODER", "nothing-of-this-name")
     assert "aren't installed" in speakers_row(sound).message
-
-
-def test_the_row_takes_the_place_of_what_was_not_examined_and_advises_where_there_are_several():
-    from types import SimpleNamespace
-
-    from core.checks import CheckRow
-
-    finding = _Finding((CheckRow("silence", "Sound", 1.0, "", 0.0, True, True, ""),
-                        CheckRow(several.CODE, "Number of speakers", None, "", None, None, False, "")), ("Listen.",))
-    one, two = (row_of(SimpleNamespace(limit=0.5, distance=d, several=d > 0.5)) for d in (0.2, 0.9))
-    assert several.with_speakers(finding, one).advice == ("Listen.",)
-    found = several.with_speakers(finding, two)
-    assert [c.code for c in found.checks] == ["silence", several.CODE] and found.checks[1] is two
-    assert found.advice == ("Listen.", two.message)
-
-
-@dataclass(frozen=True)
-class _Finding:
-    checks: tuple
-    advice: tuple

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils import weight_norm
 
 from core.training import copies, copies_published
-from core.training.copies_published import HOP, HiFiGAN, log_mel, plain_weights
+from core.training.copies_published import HOP, log_mel
+from models.vocoder_published import HiFiGAN, plain_weights
 
 SMALL = {"strides": (8, 8, 2, 2), "channels": 32, "kernels": (3, 5)}
 
