@@ -37,10 +37,10 @@ def table(segments: Sequence[Segment]) -> list[dict]:
             "from": format_time(s.start_s),
             "to": format_time(s.stop_s),
             "seconds": round(s.stop_s - s.start_s, 3),
-            "first sample": s.samples[0],
-            "end sample": s.samples[1],
             "what": s.label,
             f"value{', ' + s.unit if s.unit else ''}": None if s.value is None else round(float(s.value), 3),
+            "first sample": s.samples[0],  # last: where a table is narrow, it is these that must be scrolled to
+            "end sample": s.samples[1],
         }
         for s in segments
     ]
