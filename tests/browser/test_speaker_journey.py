@@ -7,15 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from core.speaker.networks import folders
 from tests.browser.conftest import serving
 from tests.browser.test_journey import upload, visit
 from tests.factories import sound_bytes, voiced
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not all((f / "model.safetensors").is_file() for f in folders()), reason="weights not installed"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

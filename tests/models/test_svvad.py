@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.registry import WEIGHTS
-from models.speaker import MODEL_FILE, SpeakerEncoder, fbank, statistics
+from models.speaker import SpeakerEncoder, fbank, statistics
 from models.svvad import STEP, Svvad, film, load_svvad, save_svvad
 
 SHIPPED = WEIGHTS / "svvad-tiny"
@@ -129,7 +129,6 @@ def test_another_networks_file_is_refused(tmp_path):
         load_svvad(tmp_path)
 
 
-@pytest.mark.skipif(not (SHIPPED / MODEL_FILE).is_file(), reason="the weights are not here")
 def test_swapping_the_enrolment_swaps_the_selected_segments(two_voices):
     """Two people of the bundled examples by turns; each is enrolled in turn by another stretch of theirs."""
     from models.speaker import load_speaker
