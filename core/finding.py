@@ -218,6 +218,8 @@ _REASONS = {
     "silence": "the recording is silent or nearly so",
     "too-little-speech": "{value:.1f} s of speech, at least {limit:.1f} s are needed",
     "clipping": "{value:.0%} of the waveform is cut off at its peaks, at most {limit:.0%} is needed",
+    "dropouts": "stretches of digital silence, as lost packets leave them, cut out {value:.0%} of the speech, at most "
+    "{limit:.0%} is allowed",
     "tones": "steady tones or music fill {value:.0%} of the recording, at most {limit:.0%} is needed",
     "narrow-bandwidth": "sound reaches only up to {value:.0f} Hz, at least {limit:.0f} Hz are needed",
     "low-snr": "noise covers the speech ({value:.0f} dB above it, at least {limit:.0f} dB are needed)",
@@ -231,6 +233,7 @@ _NEXT = {
     "silence": "Check that the right file and the right track were exported.",
     "too-little-speech": "Ask for a longer recording of the same speaker and channel.",
     "clipping": "Ask for a copy recorded at a lower level; clipping can't be undone.",
+    "dropouts": "Ask for another copy or transmission, or examine a stretch without them.",
     "tones": "Cut out a stretch without music or tones and examine that.",
     "narrow-bandwidth": "Ask for the recording before it went through a telephone or a strong codec.",
     "low-snr": "Examine the stretches where the speech is clearest, and don't denoise: it changes traces.",

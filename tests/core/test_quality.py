@@ -15,8 +15,14 @@ from core import speech_bands
 from core.quality import QUALITY_LIMITS, measure_quality
 from tests.factories import RATE, melody, noise, recording, tone, voiced, with_noise
 
-CODES = {"silence", "too-little-speech", "low-snr", "tones", "clipping", "narrow-bandwidth", "level",
-         "dc-offset"}
+CODES = {"silence", "too-little-speech", "low-snr", "tones", "clipping", "dropouts", "narrow-bandwidth",
+         "level", "dc-offset"}
+
+
+def lost(samples: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """Packets of 20 ms replaced by silence, independently of each other."""
+    kept = np.random.default_rng(seed).random(-(-len(samples) // 320)) >= share
+    return (samples * np.repeat(kept, 320)[: len(samples)]).astype(np.float32)
 
 
 def _fatal(samples: np.ndarray) -> set[str]:
@@ -45,6 +51,7 @@ REFUSED = {
     "one click": (np.eye(1, 3 * RATE, RATE, dtype=np.float32)[0], "too-little-speech"),
     "a fifth of a second": (voiced(0.2), "too-little-speech"),
     "speech in noise at 0 dB": (with_noise(voiced(5), 0), "low-snr"),
+    "a seventh of the packets lost": (lost(voiced(8), 0.15), "dropouts"),
     "speech at the rails": (np.clip(40 * voiced(4), -1, 1), "clipping"),
     "speech below 2 kHz": (lfilter(firwin(401, 2000, fs=RATE), 1, voiced(4)).astype(np.float32),
                            "narrow-bandwidth"),
@@ -70,7 +77,7 @@ def test_bursts_of_noise_are_seldom_taken_for_speech():
 
 @pytest.mark.parametrize(("samples", "code"), [
     (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 14), "low-snr"),
-    (voiced(4, level=0.005), "level"),
+    (voiced(4, level=0.005), "level"), (lost(voiced(8), 0.03), "dropouts"),
     (voiced(4) + np.float32(0.1), "dc-offset"),
     (lfilter(firwin(401, 6200, fs=RATE), 1, with_noise(voiced(4), 30)).astype(np.float32), "narrow-bandwidth"),
 ])
@@ -88,8 +95,18 @@ def test_every_check_speaks_one_sentence(what):
         assert np.isfinite(check.value) and check.limit is not None
         assert not (check.passed and check.fatal)
     assert np.isfinite([quality.snr_db, quality.level_dbfs, quality.peak_dbfs]).all()
-    for share in (quality.clipped_share, quality.tonal_share, quality.silence_share):
+    for share in (quality.clipped_share, quality.tonal_share, quality.silence_share, quality.dropout_share):
         assert 0 <= share <= 1
+
+
+def test_what_is_lost_is_measured_and_pauses_are_not_lost():
+    sound = voiced(10, level=0.9)
+    assert measure_quality(recording(sound)).dropout_share == 0
+    assert measure_quality(recording(lost(sound, 0.3))).dropout_share == pytest.approx(0.3, abs=0.12)
+    paused = sound.copy()
+    fade = np.minimum(1, np.abs(np.arange(-8_000, 8_000)) / 4_000 - 1).clip(0).astype(np.float32)
+    paused[40_000:56_000] *= fade  # half a second of digital silence that fades in and out
+    assert measure_quality(recording(paused)).dropout_share == 0
 
 
 @settings(max_examples=15)
