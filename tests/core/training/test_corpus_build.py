@@ -284,6 +284,19 @@ def test_packages_are_absent_or_read(tmp_path: Path, monkeypatch) -> None:
     assert sorted(c.language for c in build(few, tmp_path / "few", workers=1).clips) == ["en", "fr", "fr"]
 
 
+def test_speech_inside_a_python_package_is_found_and_nothing_is_imported(tmp_path: Path, monkeypatch) -> None:
+    inside = tmp_path / "talking_parrot" / "sounds"
+    inside.mkdir(parents=True)
+    (inside.parent / "__init__.py").write_text("raise RuntimeError('imported')")
+    sf.write(inside / "hello.wav", voiced(1.0, 1), 16_000)
+    package = sources_packages.Package("python:talking_parrot/sounds", "CC0-1.0", get="pip install talking-parrot")
+    monkeypatch.setattr(sources_packages, "PACKAGES", {"parrot": package})
+    with pytest.raises(SourceAbsent, match="pip install talking-parrot"):
+        build(recipe(tmp_path, source=({"kind": "packages"},)), tmp_path / "out", workers=1)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [p.name for p in sources_packages.package_files("parrot")] == ["hello.wav"]
+
+
 def test_a_stretch_moves_with_the_cut() -> None:
     assert shifted("0.5-1.25", 0.25, 4.0) == "0.250-1.000"
     assert shifted("0.5-1;3-9", 2.0, 4.0) == "1.000-4.000"
