@@ -1,7 +1,8 @@
 """The panel: members that are each linear in one view of a window, added up; and a linear frame score.
 
-Five views are fixed transforms (``models.views``). The sixth is what the published AASIST network, trained elsewhere on
-ASVspoof 5 and frozen here, hands to its own output layer. A member has a few hundred weights, is fitted in closed form
+Five views are fixed transforms (``models.views``). Two are read from the published AASIST network, trained elsewhere on
+ASVspoof 5 and frozen here: what it hands to its own output layer, and the maxima over time of the maps in the middle of
+its encoder, per channel and row. A member has a few hundred weights, is fitted in closed form
 and can be read: with fifty systems from twenty sources to learn from, networks with more freedom learn the sources. The
 members' errors differ, so the sum is better than any of them. The frame score has two parts: what the views' tracks do
 around a moment, and how far the network's maps there are from their mean. Fitting lives in ``core.training``.
@@ -21,10 +22,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import views
-from models.aasist import AASIST, TAPS, AASISTConfig, build_aasist
+from models.aasist import AASIST, SPECTRAL_NODES, TAPS, AASISTConfig, build_aasist
 from models.files import load_network
 
-NETWORK_VIEW = "aasist"
+NETWORK_VIEW, MAPS_VIEW = "aasist", "maps"
+NETWORK_VIEWS = (NETWORK_VIEW, MAPS_VIEW)
+MIDDLE = 4  # of the encoder's six blocks, after which the maps view is taken
 LIMIT = 5.0  # standardised statistics are cut off here: one odd number must not decide
 WIDTHS = {"cepstra": 80, "phase": 514, "residual": 288, "lines": 160, "modulation": 209}
 LOCAL = 6 * views.TRACKS
@@ -67,8 +70,9 @@ class Panel(nn.Module):
         super().__init__()
         self.half, self.short = half, short
         self.network = AASIST(network).eval()
-        self.names = (*views.VIEWS, NETWORK_VIEW)
-        widths = {**WIDTHS, NETWORK_VIEW: 5 * self.network.config.graph[1]}
+        self.names = (*views.VIEWS, *NETWORK_VIEWS)
+        widths = {**WIDTHS, NETWORK_VIEW: 5 * self.network.config.graph[1],
+                  MAPS_VIEW: SPECTRAL_NODES * self.network.config.channels[1]}
         self.members = nn.ModuleDict({name: Linear(widths[name]) for name in self.names})
         self.register_buffer("share", torch.ones(len(self.names)))
         self.local, self.near = Linear(LOCAL), Linear(BANDS * self.network.config.channels[1])
@@ -86,26 +90,36 @@ class Panel(nn.Module):
 
     def vectors(self, wav: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor | None]:
         """wav (B, N) at 16 kHz -> vector per view, frame tracks (B, D, S) at 10 ms, and the network's bands as
-        :meth:`hear` has them. The network listens only where it has a say; else its vector is zeros, its bands None.
+        :meth:`hear` has them. The network listens only where it has a say; else its vectors are zeros, its bands None.
         """
         x = views.prepare(wav)
         tracks, power = views.frame_tracks(x)
         vectors, bands = views.clip_views(x, tracks, power), None
-        if self.share[self.names.index(NETWORK_VIEW)] > 0:
-            vectors[NETWORK_VIEW], bands = self.hear(wav)
+        if self.listens:
+            heard, bands = self.hear(wav)
         else:
-            vectors[NETWORK_VIEW] = wav.new_zeros(len(wav), len(self.members[NETWORK_VIEW].weight))
-        return vectors, views.local_tracks(tracks), bands
+            heard = {name: wav.new_zeros(len(wav), len(self.members[name].weight)) for name in NETWORK_VIEWS}
+        return vectors | heard, views.local_tracks(tracks), bands
 
-    def embed(self, wav: torch.Tensor) -> torch.Tensor:
-        """What its member reads of the network: wav (B, N) -> (B, D)."""
-        return self.hear(wav)[0]
+    @property
+    def listens(self) -> bool:
+        """Whether a member that reads the network has a say."""
+        return any(self.share[self.names.index(name)] > 0 for name in NETWORK_VIEWS)
 
-    def hear(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's mean embedding (B, D) of the pieces that cover wav (B, N), and what its encoder makes of them.
+    def without_network(self) -> Panel:
+        """An unfitted panel like this whose network has no say, and so isn't heard."""
+        other = self.unfitted()
+        for name in NETWORK_VIEWS:
+            other.share[other.names.index(name)] = 0.0
+        return other
 
-        A window shorter than a piece is repeated. The second is (B, W, P, K): P pieces of K frames, the encoder's maps
-        averaged over ``BANDS`` bands of rows and over +-``REACH`` frames, less their mean over the window.
+    def hear(self, wav: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What the members read of the network, and what the frame score does: wav (B, N) -> vectors, bands.
+
+        A window shorter than a piece is repeated; the vectors are means over the pieces that cover it: the embedding
+        (B, 5 G), and the maxima over time of the maps after ``MIDDLE`` blocks (B, 23 C), channel by channel. The bands are
+        (B, W, P, K): P pieces of K frames, the last maps averaged over ``BANDS`` bands of rows and over +-``REACH`` frames,
+        less their mean over the window.
 
         It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16
         where the processor computes in it, gradients too, so that what is explained is what is scored.
@@ -115,16 +129,20 @@ class Panel(nn.Module):
         wav = views.guarded(wav)
         wav = wav * (LEVEL / (wav.square().mean(-1, keepdim=True).sqrt() + 1e-6))
         pieces = torch.stack([wav[:, s : s + PIECE] for s in starts], 1).flatten(0, 1)  # (B P, PIECE)
-        embedded, bands = [], []
+        embedded, loudest, bands = [], [], []
         with torch.autocast(wav.device.type, torch.bfloat16, enabled=computes_bfloat16(wav)):
             for part in pieces.split(1 if wav.device.type == "cpu" else 32):
-                maps = self.network.encode(part)  # (b, C, 23, K)
+                middle = self.network.encoder[:MIDDLE](self.network.front(part))  # (b, C, 23, 9 K)
+                loudest.append(middle.amax(3).flatten(1))
+                maps = self.network.encoder[MIDDLE:](middle)  # (b, C, 23, K)
                 embedded.append(self.network.read_out(maps))
                 bands.append(torch.cat([rows.mean(2) for rows in maps.tensor_split(BANDS, dim=2)], 1))
         near = F.avg_pool1d(torch.cat(bands).float(), 2 * REACH + 1, 1, REACH, count_include_pad=False)
         near = near.unflatten(0, (len(wav), len(starts))).transpose(1, 2)  # (B, W, P, K)
         near = near - near.mean((2, 3), keepdim=True)
-        return torch.cat(embedded).float().unflatten(0, (len(wav), len(starts))).mean(1), near
+        vectors = {name: torch.cat(parts).float().unflatten(0, (len(wav), len(starts))).mean(1)
+                   for name, parts in ((NETWORK_VIEW, embedded), (MAPS_VIEW, loudest))}
+        return vectors, near
 
     def local_statistics(self, tracks: torch.Tensor) -> torch.Tensor:
         """Frame tracks (B, D, S) -> what the frame score sees, (B, LOCAL, S)."""

@@ -1,19 +1,18 @@
 """A small speaker encoder: log-mel frames to one 192-d embedding, with a weight per frame in its pooling.
 
-    wav (B, N) -> fbank (B, T, 80) -> 2-D front end, dense block with context masks -> dilated residual convolutions
+    wav (B, N) -> fbank (B, T, 80) -> 2-D front end -> dense blocks with context masks and narrow bottlenecks
                -> values (B, T, C), logits (B, T, 1) -> attentive statistics pooling, frames weighted from outside
                -> embedding (B, 192), of length 1
 
 Nothing before the pooling sees the weights, so a threshold on frames can be moved without running the network again:
 :meth:`SpeakerEncoder.frames` once, then :func:`statistics` and :meth:`SpeakerEncoder.from_statistics` as often as wanted.
-The first layers have CAM++'s shape and start from its weights; their masks hear the mean over the whole input, so a
+It has CAM++'s shape with bottlenecks less than half as wide. The context masks hear the mean over the whole input, so a
 recording heard in windows gives slightly other values. Files through :func:`save_speaker` and :func:`load_speaker`;
 training is in ``core.training.speaker``, what a cosine means is in the folder's calibration.
 
 References
 ----------
-Desplanques et al. 2020, "ECAPA-TDNN", arXiv 2005.07143 (multi-layer aggregation, attentive statistics).
-Wang et al. 2023, "CAM++", arXiv 2303.00332 (front end and dense block). Okabe et al. 2018, arXiv 1803.10963 (pooling).
+Wang et al. 2023, "CAM++", arXiv 2303.00332. Okabe et al. 2018, arXiv 1803.10963 (attentive statistics pooling).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from torch.nn import functional as F
 
 from models.files import load_network
 from models.frontend import HOP, N_MELS, SAMPLE_RATE, triangular_filters
-from models.speaker_campplus import GROWTH, CamPlusPlus, DenseBlock, FrontEnd, first_unit, transition
+from models.speaker_campplus import GROWTH, STAGES, FrontEnd, dense_trunk
 
 HOP_S = HOP / SAMPLE_RATE
 START_S = 0.0  # centre of frame 0
@@ -86,86 +85,47 @@ def centre(features: torch.Tensor) -> torch.Tensor:
 class SpeakerConfig:
     """Sizes. The defaults are those of the shipped network."""
 
-    layers: int = 12  # of the dense block, as in CAM++
-    dilations: tuple[int, ...] = (1, 2, 3)  # one residual block each
-    values: int = 512  # what is pooled
+    stages: tuple[tuple[int, int], ...] = STAGES  # layers and dilation of each dense block, as in CAM++
+    bottleneck: int = 52  # of each dense layer; 128 in CAM++
     attention: int = 64  # hidden width of the frame's logit
 
-
-class Trunk(nn.Module):
-    """CAM++'s first layers, hearing every 20 ms instead of every 10: (B, T, 80) -> (B, C, ceil(T / 2))."""
-
-    def __init__(self, layers: int) -> None:
-        super().__init__()
-        self.head, self.tdnn = FrontEnd(step=2), first_unit(1)
-        channels = 128 + layers * GROWTH
-        self.block1, self.transit1 = DenseBlock(128, layers, 1), transition(channels)
-        self.width = channels // 2
-
-    def start_from(self, teacher: CamPlusPlus) -> None:
-        """Take over the teacher's first layers; a kernel made for every 10 ms then hears every 20."""
-        self.head.load_state_dict(teacher.head.state_dict())
-        for name in ("tdnn", "block1", "transit1"):
-            getattr(self, name).load_state_dict(getattr(teacher.xvector, name).state_dict())
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        x = self.tdnn(self.head(centre(features).transpose(1, 2)))  # (B, 128, T / 2)
-        return self.transit1(self.block1(x))
+    @property
+    def values(self) -> int:
+        """Width of what is pooled."""
+        channels = 128
+        for n, _ in self.stages:
+            channels = (channels + n * GROWTH) // 2
+        return channels
 
 
-class Block(nn.Module):
-    """Dilated convolution, pointwise convolution, shortcut: (B, C, T) -> (B, C, T)."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation), nn.ReLU(), nn.BatchNorm1d(channels),
-            nn.Conv1d(channels, channels, 1), nn.ReLU(), nn.BatchNorm1d(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+TINY = SpeakerConfig(((1, 1), (1, 2)), 8, 4)  # for tests
 
 
-class FrameLayers(nn.Module):
-    """Everything before the pooling: features (B, T, 80) -> values (B, V, ceil(T / 2)), 20 ms apart."""
-
-    def __init__(self, config: SpeakerConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.trunk = Trunk(config.layers)
-        channels = self.trunk.width
-        self.blocks = nn.ModuleList(Block(channels, d) for d in config.dilations)
-        self.gather = nn.Sequential(nn.Conv1d(channels * (1 + len(config.dilations)), config.values, 1), nn.ReLU())
-
-    def values(self, features: torch.Tensor) -> torch.Tensor:
-        """features (B, T, 80) -> (B, V, ceil(T / 2)) >= 0."""
-        x = self.trunk(features)  # (B, C, T / 2)
-        heard = [x]
-        for block in self.blocks:
-            x = block(x)
-            heard.append(x)
-        return self.gather(torch.cat(heard, 1))
-
-
-class SpeakerEncoder(FrameLayers):
+class SpeakerEncoder(nn.Module):
     """The encoder. Made in training mode; :func:`load_speaker` and :meth:`tiny` give it for use."""
 
     width = WIDTH
 
     def __init__(self, config: SpeakerConfig | None = None) -> None:
-        super().__init__(config or SpeakerConfig())
-        values = self.config.values
-        self.attention = nn.Sequential(nn.Conv1d(values, self.config.attention, 1), nn.Tanh(),
-                                       nn.Conv1d(self.config.attention, 1, 1))
-        self.norm = nn.BatchNorm1d(2 * values)
+        super().__init__()
+        self.config = config = config or SpeakerConfig()
+        self.head = FrontEnd()
+        parts, values = dense_trunk(config.stages, config.bottleneck)
+        self.trunk = nn.Sequential(parts)
+        self.attention = nn.Sequential(nn.Conv1d(values, config.attention, 1), nn.Tanh(),
+                                       nn.Conv1d(config.attention, 1, 1))
         self.out = nn.Linear(2 * values, WIDTH)
+
+    def values(self, features: torch.Tensor) -> torch.Tensor:
+        """features (B, T, 80) -> (B, V, ceil(T / 2)) >= 0, 20 ms apart."""
+        return self.trunk(self.head(centre(features).transpose(1, 2)))
 
     @classmethod
     def tiny(cls, seed: int = 0) -> SpeakerEncoder:
         """A random debug instance for tests: never shipped, never shown as an encoder."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(SpeakerConfig(1, (1,), 16, 4)).eval()
+            return cls(TINY).eval()
 
     def frames(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """features (B, T, 80) -> values (B, T, V) and logits of attention (B, T, 1); 20 ms apart, each twice."""
@@ -189,11 +149,11 @@ class SpeakerEncoder(FrameLayers):
         mean = near(share * values) / total
         variance = near(share * values.square()) / total - mean.square()
         both = torch.cat([mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()], 1).transpose(1, 2)  # (B, T', 2 V)
-        return F.normalize(self.out(self.norm(both.flatten(0, 1))), dim=1).unflatten(0, both.shape[:2])
+        return F.normalize(self.out(both.flatten(0, 1)), dim=1).unflatten(0, both.shape[:2])
 
     def from_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
         """Weighted mean and standard deviation of the values, both (B, C) -> embedding (B, 192) of length 1."""
-        return F.normalize(self.out(self.norm(torch.cat([mean, deviation], 1))), dim=1)
+        return F.normalize(self.out(torch.cat([mean, deviation], 1)), dim=1)
 
     def forward(self, features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """features (B, T, 80), weights (B, T) >= 0 or None for ones -> embedding (B, 192) of length 1.
@@ -217,7 +177,7 @@ def statistics(values: torch.Tensor, logits: torch.Tensor,
 
 def speaker_config(fields: dict) -> SpeakerConfig:
     """A configuration from what JSON keeps of it."""
-    return SpeakerConfig(**{**fields, "dilations": tuple(fields["dilations"])})
+    return SpeakerConfig(**{**fields, "stages": tuple(map(tuple, fields["stages"]))})
 
 
 def save_speaker(encoder: SpeakerEncoder, folder: str | Path) -> None:

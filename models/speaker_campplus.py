@@ -1,10 +1,10 @@
-"""CAM++ (192-d), as published for Chinese and English: the teacher that ``models.speaker`` was distilled from.
+"""CAM++ (192-d), as published for Chinese and English: the teacher of ``models.speaker``, which has its shape.
 
     features (B, T, 80), each band's mean over time taken off -> 2-D residual front end -> densely connected dilated
     convolutions with context-aware masks -> mean and deviation over time -> embedding (B, 192)
 
-Modules are named as in the published weights so that those load as they are. Only training and measuring need this; the
-page works with the small encoder.
+Modules are named as in the published weights so that those load as they are. Only training and measuring need the whole;
+the page works with the small encoder, made of the same parts with narrower bottlenecks.
 
 Reference
 ---------
@@ -15,13 +15,14 @@ arXiv 2303.00332.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-PLANES, GROWTH, BOTTLENECK, SEGMENT = 32, 32, 128, 100
+PLANES, GROWTH, BOTTLENECK, MASK, SEGMENT = 32, 32, 128, 64, 100
 STAGES = ((12, 1), (24, 2), (16, 2))  # layers and dilation of each dense block
 
 
@@ -44,11 +45,11 @@ class Residual2d(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """(B, 80, T) -> (B, 320, ceil(T / step)): ``step`` is 1 as published."""
+    """(B, 80, T) -> (B, 320, T)."""
 
-    def __init__(self, step: int = 1) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(1, PLANES, 3, (1, step), 1, bias=False), nn.BatchNorm2d(PLANES)
+        self.conv1, self.bn1 = nn.Conv2d(1, PLANES, 3, 1, 1, bias=False), nn.BatchNorm2d(PLANES)
         self.layer1 = nn.Sequential(Residual2d(2), Residual2d(1))
         self.layer2 = nn.Sequential(Residual2d(2), Residual2d(1))
         self.conv2, self.bn2 = nn.Conv2d(PLANES, PLANES, 3, (2, 1), 1, bias=False), nn.BatchNorm2d(PLANES)
@@ -69,14 +70,14 @@ def _activation(width: int, *, affine: bool = True, relu: bool = True) -> nn.Seq
 class ContextMask(nn.Module):
     """A dilated convolution, masked by what the whole and each stretch of 100 frames hold on average."""
 
-    def __init__(self, dilation: int) -> None:
+    def __init__(self, dilation: int, bottleneck: int) -> None:
         super().__init__()
-        self.linear_local = nn.Conv1d(BOTTLENECK, GROWTH, 3, padding=dilation, dilation=dilation, bias=False)
-        self.linear1 = nn.Conv1d(BOTTLENECK, BOTTLENECK // 2, 1)
-        self.linear2 = nn.Conv1d(BOTTLENECK // 2, GROWTH, 1)
+        self.linear_local = nn.Conv1d(bottleneck, GROWTH, 3, padding=dilation, dilation=dilation, bias=False)
+        self.linear1 = nn.Conv1d(bottleneck, MASK, 1)
+        self.linear2 = nn.Conv1d(MASK, GROWTH, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        parts = F.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)  # (B, 128, ceil(T / 100))
+        parts = F.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)  # (B, bottleneck, ceil(T / 100))
         context = x.mean(2, keepdim=True) + parts.repeat_interleave(SEGMENT, 2)[..., : x.shape[2]]
         return self.linear_local(x) * torch.sigmoid(self.linear2(F.relu(self.linear1(context))))
 
@@ -84,12 +85,12 @@ class ContextMask(nn.Module):
 class DenseLayer(nn.Module):
     """(B, C, T) -> 32 new channels (B, 32, T)."""
 
-    def __init__(self, channels: int, dilation: int) -> None:
+    def __init__(self, channels: int, dilation: int, bottleneck: int) -> None:
         super().__init__()
         self.nonlinear1 = _activation(channels)
-        self.linear1 = nn.Conv1d(channels, BOTTLENECK, 1, bias=False)
-        self.nonlinear2 = _activation(BOTTLENECK)
-        self.cam_layer = ContextMask(dilation)
+        self.linear1 = nn.Conv1d(channels, bottleneck, 1, bias=False)
+        self.nonlinear2 = _activation(bottleneck)
+        self.cam_layer = ContextMask(dilation, bottleneck)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(x))))
@@ -98,8 +99,8 @@ class DenseLayer(nn.Module):
 class DenseBlock(nn.ModuleDict):
     """Layers that each hear everything before them: (B, C, T) -> (B, C + 32 n, T)."""
 
-    def __init__(self, channels: int, n: int, dilation: int) -> None:
-        super().__init__({f"tdnnd{i + 1}": DenseLayer(channels + i * GROWTH, dilation) for i in range(n)})
+    def __init__(self, channels: int, n: int, dilation: int, bottleneck: int) -> None:
+        super().__init__({f"tdnnd{i + 1}": DenseLayer(channels + i * GROWTH, dilation, bottleneck) for i in range(n)})
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self.values():
@@ -125,14 +126,19 @@ class Statistics(nn.Module):
         return torch.cat([x.mean(2), x.std(2)], 1).unsqueeze(2)
 
 
-def first_unit(step: int) -> Unit:
-    """The first convolution over time, (B, 320, T) -> (B, 128, T / step)."""
-    return Unit(nn.Conv1d(PLANES * 10, 128, 5, step, 2, bias=False), _activation(128))
-
-
-def transition(channels: int) -> Unit:
-    """Half as many channels, at the end of a dense block."""
-    return Unit(nn.Conv1d(channels, channels // 2, 1, bias=False), _activation(channels), activate_first=True)
+def dense_trunk(stages: Sequence[tuple[int, int]], bottleneck: int) -> tuple[OrderedDict[str, nn.Module], int]:
+    """What lies between the front end and the pooling, (B, 320, T) -> (B, C, ceil(T / 2)), and C."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts["tdnn"] = Unit(nn.Conv1d(PLANES * 10, 128, 5, 2, 2, bias=False), _activation(128))
+    channels = 128
+    for i, (n, dilation) in enumerate(stages, 1):
+        parts[f"block{i}"] = DenseBlock(channels, n, dilation, bottleneck)
+        channels += n * GROWTH
+        parts[f"transit{i}"] = Unit(nn.Conv1d(channels, channels // 2, 1, bias=False), _activation(channels),
+                                    activate_first=True)
+        channels //= 2
+    parts["out_nonlinear"] = _activation(channels)
+    return parts, channels
 
 
 class CamPlusPlus(nn.Module):
@@ -141,25 +147,10 @@ class CamPlusPlus(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = FrontEnd()
-        parts: OrderedDict[str, nn.Module] = OrderedDict()
-        parts["tdnn"] = first_unit(2)
-        channels = 128
-        for i, (n, dilation) in enumerate(STAGES, 1):
-            parts[f"block{i}"] = DenseBlock(channels, n, dilation)
-            channels += n * GROWTH
-            parts[f"transit{i}"] = transition(channels)
-            channels //= 2
-        parts["out_nonlinear"] = _activation(channels)
+        parts, channels = dense_trunk(STAGES, BOTTLENECK)
         parts["stats"] = Statistics()
         parts["dense"] = Unit(nn.Conv1d(2 * channels, 192, 1, bias=False), _activation(192, affine=False, relu=False))
         self.xvector = nn.Sequential(parts)
-
-    def first_layers(self, centred: torch.Tensor) -> torch.Tensor:
-        """What the first dense block makes of features that are centred already: (B, T, 80) -> (B, 256, T / 2)."""
-        x = self.head(centred.transpose(1, 2))
-        for name in ("tdnn", "block1", "transit1"):
-            x = getattr(self.xvector, name)(x)
-        return x
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """features (B, T, 80) from ``models.speaker.fbank`` -> embedding (B, 192) of length 1."""

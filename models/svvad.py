@@ -36,6 +36,7 @@ from models.files import load_network
 from models.frontend import N_MELS
 from models.speaker import (
     MODEL_FILE,
+    TINY,
     WIDTH,
     SpeakerConfig,
     SpeakerEncoder,
@@ -129,7 +130,7 @@ class Svvad(nn.Module):
         """A random debug instance for tests: never shipped, never shown as a detector."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            gate = cls(SvvadConfig(SpeakerConfig(1, (1,), 16, 4), 8, 1, 2, 5, 1)).eval()
+            gate = cls(SvvadConfig(TINY, 8, 1, 2, 5, 1)).eval()
             for part in (gate.gamma, gate.beta):
                 nn.init.normal_(part.weight, std=0.3)
             return gate

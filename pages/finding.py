@@ -187,6 +187,7 @@ VIEW_WORDS = {
     "lines": "narrow lines in the long-term spectrum",
     "modulation": "how the bands' loudness flutters, 1-200 Hz",
     "aasist": "what the published AASIST network, trained on ASVspoof 5, makes of it",
+    "maps": "how strongly that network's inner maps respond, by frequency",
 }
 
 

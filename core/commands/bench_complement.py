@@ -42,7 +42,6 @@ def bare(detector: Detector, ours: Shipped, batches: list[np.ndarray]) -> None:
     import torch
 
     from models import views
-    from models.panel import NETWORK_VIEW
 
     network, panel = detector.network, detector.panel
     with detector.lock, torch.inference_mode():
@@ -52,7 +51,7 @@ def bare(detector: Detector, ours: Shipped, batches: list[np.ndarray]) -> None:
             x = views.prepare(wav)
             tracks, power = views.frame_tracks(x)
             if panel is not None:
-                vectors = views.clip_views(x, tracks, power) | {NETWORK_VIEW: panel.embed(wav)}
+                vectors = views.clip_views(x, tracks, power) | panel.hear(wav)[0]
                 for name, vector in vectors.items():
                     panel.members[name](vector)
             plane = views.local_tracks(tracks).cpu()

@@ -116,7 +116,7 @@ def _score(samples: np.ndarray, states: torch.Tensor | None, detector: Detector,
     import torch
 
     from models import views
-    from models.panel import NETWORK_VIEW
+    from models.panel import NETWORK_VIEWS
 
     found = {}
     wav = torch.from_numpy(np.ascontiguousarray(samples)).to(detector.device)
@@ -127,8 +127,8 @@ def _score(samples: np.ndarray, states: torch.Tensor | None, detector: Detector,
         tracks, power = views.frame_tracks(x)
         if any(key.startswith(PANEL) for key in keys):
             vectors = views.clip_views(x, tracks, power)
-            if PANEL + NETWORK_VIEW in keys:
-                vectors[NETWORK_VIEW] = detector.panel.embed(wav)
+            if any(PANEL + name in keys for name in NETWORK_VIEWS):
+                vectors |= detector.panel.hear(wav)[0]
             found |= {PANEL + name: detector.panel.members[name](vector) for name, vector in vectors.items()}
         plane = views.local_tracks(tracks).cpu()
     if ours is not None:

@@ -39,6 +39,7 @@ VIEWS = {
     PANEL + "lines": "narrow lines of the long-term spectrum",
     PANEL + "modulation": "power of the band envelopes at 1-200 Hz",
     PANEL + "aasist": "what a published AASIST network hands to its output layer",
+    PANEL + "maps": "maxima over time of the maps inside that network",
 }
 
 
@@ -57,10 +58,10 @@ class Member:
 
     @property
     def reads_network(self) -> bool:
-        """Whether it is the panel's member that reads a network, which takes most of the time wherever it is heard."""
-        from models.panel import NETWORK_VIEW
+        """Whether it is a member of the panel that reads a network, which takes most of the time wherever it is heard."""
+        from models.panel import NETWORK_VIEWS
 
-        return self.key == PANEL + NETWORK_VIEW
+        return self.key.startswith(PANEL) and self.key.removeprefix(PANEL) in NETWORK_VIEWS
 
     def llr(self, score: Any) -> Any:
         """Unbounded log10 LR of scores, any shape."""
@@ -149,11 +150,11 @@ class PanelMember:
     def window_scores(self, wav: torch.Tensor) -> torch.Tensor:
         """wav (B, N) -> the member's score of each as one window (B,), differentiable."""
         from models import views
-        from models.panel import NETWORK_VIEW
+        from models.panel import NETWORK_VIEWS
 
         panel = self.detector.panel
-        if self.view == NETWORK_VIEW:
-            return panel.members[self.view](panel.embed(wav))
+        if self.view in NETWORK_VIEWS:
+            return panel.members[self.view](panel.hear(wav)[0][self.view])
         x = views.prepare(wav)
         return panel.members[self.view](views.clip_views(x, *views.frame_tracks(x))[self.view])
 

@@ -18,7 +18,7 @@ import torch
 from core.panel import panel_windows
 from core.training.corpus import FOLDS, Clip, load_views
 from models import views
-from models.panel import LIMIT, NETWORK_VIEW, Linear, Panel
+from models.panel import LIMIT, MAPS_VIEW, NETWORK_VIEW, NETWORK_VIEWS, Linear, Panel
 
 SHORTEST = 3_200  # samples; shorter clips are repeated
 
@@ -27,10 +27,11 @@ SHORTEST = 3_200  # samples; shorter clips are repeated
 class PanelRecipe:
     """What the panel is fitted on and how. ``penalty`` is the ridge relative to a total sample weight of one."""
 
-    members: tuple[str, ...] = (*views.VIEWS, NETWORK_VIEW)
+    members: tuple[str, ...] = (*views.VIEWS, *NETWORK_VIEWS)
     penalty: float = 0.3
     network_penalty: float = 1.0
-    network_views: tuple[int, ...] = (0,)  # its vectors cost most, so it is fitted on these alone
+    maps_penalty: float = 2.0
+    network_views: tuple[int, ...] = (0,)  # its vectors cost most, so what reads them is fitted on these alone
     local_penalty: float = 0.1
     local_share: float = 2.0  # of the views' part in the frame score, the network's being 1
     views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
@@ -63,9 +64,9 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
     """Statistics of one prepared view of the clips, window by window as an examination cuts them; kept on disk.
 
     A second call with the same clips reads them back. ``folder`` is the prepared working folder. Where ``panel`` is muted
-    to its network, that view's vectors are zeros.
+    to its network, the vectors of what reads it are zeros.
     """
-    key = zlib.crc32("|".join(c.clip for c in clips).encode())
+    key = zlib.crc32("|".join([*panel.names, *(c.clip for c in clips)]).encode())
     path = folder / "panel" / f"sound{view}-{len(clips)}-{key:08x}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -171,10 +172,9 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Pan
     shares = []
     for name in panel.names:
         vectors = _means(bank.vectors[name][rows], group, bank.samples[rows])
-        network = name == NETWORK_VIEW
-        used = np.isin(views_of, recipe.network_views if network else recipe.views)
-        linear = fit_linear(vectors[used], target[used], weight[used],
-                            recipe.network_penalty if network else recipe.penalty)
+        used = np.isin(views_of, recipe.network_views if name in NETWORK_VIEWS else recipe.views)
+        penalty = {NETWORK_VIEW: recipe.network_penalty, MAPS_VIEW: recipe.maps_penalty}.get(name, recipe.penalty)
+        linear = fit_linear(vectors[used], target[used], weight[used], penalty)
         panel.members[name] = linear
         spread = float(np.sqrt(np.cov(apply(linear, vectors[used]), aweights=weight[used])))
         shares.append(1.0 / max(spread, 1e-6) if name in recipe.members else 0.0)
@@ -238,4 +238,5 @@ def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
              "degraded-share-0.3": replace(recipe, degraded_share=0.3)}
     for name in recipe.members:
         found[f"without-{name}"] = replace(recipe, members=tuple(m for m in recipe.members if m != name))
+    found["without-the-network"] = replace(recipe, members=tuple(m for m in recipe.members if m not in NETWORK_VIEWS))
     return found

@@ -19,7 +19,7 @@ from core.training.hybrids import Hybrid, make_hybrids
 from core.training.measure import HeldOut
 from core.training.panel import Bank, PanelRecipe, build_bank, clip_scores, fit_panel, join
 from core.training.runs import CLIP_WINDOW
-from models.panel import NETWORK_VIEW, Panel
+from models.panel import Panel
 
 PARTITION_SEEDS = (1, 2, 3)
 HYBRIDS_PER_FOLD = 60
@@ -33,8 +33,7 @@ def load_bank(folder: Path, clips: Sequence[Clip], blank: Panel, recipe: PanelRe
         if done % 500 == 0 or done == total:
             say(f"statistics: {done} of {total}")
 
-    muted = blank.unfitted()
-    muted.share[muted.names.index(NETWORK_VIEW)] = 0.0
+    muted = blank.without_network()
     return join([build_bank(folder, clips, view, blank if view in recipe.network_views else muted, progress)
                  for view in sorted({0, *recipe.views})])
 

@@ -1,13 +1,15 @@
 """Train the small speaker encoder on what its teacher says of the training voices.
 
-Every crop, at any speed and however degraded, should lie where the teacher puts the whole clean clip: cosine loss, the
-same cosines between crops as between the teacher's embeddings (relational loss), and, where it is known who speaks, an
-AAM-softmax whose class centres are the teacher's own centroids (nothing to learn beyond the encoder). Files and figures
-are elsewhere.
+It starts as the teacher with narrower bottlenecks (``speaker_narrow``). Every crop, at any speed and however degraded,
+should lie where the teacher puts the whole clean clip: cosine loss, the same cosines between crops as between the
+teacher's embeddings (relational loss). So should less than a second of it, heard in the crop (stretch); that is how SVVAD
+asks who speaks around a frame. The stages should make of the crop what the teacher's make of it (hint). Where it is known
+who speaks there is an AAM-softmax whose class centres are the teacher's own centroids. Files and figures are elsewhere.
 
 References
 ----------
 Park et al. 2019, "Relational knowledge distillation", arXiv 1904.05068. Deng et al. 2019, "ArcFace", arXiv 1801.07698.
+Romero et al. 2015, "FitNets: hints for thin deep nets", arXiv 1412.6550.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from torch.nn import functional as F
 
 from core.training import speaker_checkpoint, speaker_sounds
 from core.training.speaker_data import SAMPLE_RATE, Voice, n_views, samples
+from core.training.speaker_narrow import start_narrow
 from core.training.speaker_teacher import at_speed, speeds_of
-from models.speaker import SpeakerConfig, SpeakerEncoder, centre, fbank
+from models.speaker import HOP_S, SpeakerConfig, SpeakerEncoder, centre, fbank, statistics
 from models.speaker_campplus import CamPlusPlus
 
 SAVE_EVERY = 200
@@ -35,14 +38,15 @@ SAVE_EVERY = 200
 class SpeakerRecipe:
     """How the shipped encoder was trained."""
 
-    cycles: tuple[int, ...] = (700,)  # steps; each cycle's rate goes up and down again
+    cycles: tuple[int, ...] = (1300,)  # steps; each cycle's rate goes up and down again
     seconds_per_batch: float = 64.0  # of sound, shared out among crops of one length
     crops_s: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0)
-    rate: float = 1.5e-3  # the highest
-    trunk_rate: float = 0.3  # of that, for the layers that start as the teacher's
-    hint_steps: int = 40  # first of all the trunk learns to say what the teacher's does at twice the frame rate
-    hint: float = 1.0
+    rate: float = 6e-4  # the highest
     decay: float = 0.02
+    heard_first: int = 8  # batches that the teacher's units are chosen on
+    stretch: float = 0.4  # weight of the cosine loss of a stretch of each crop, heard in the crop
+    stretch_s: tuple[float, float] = (0.4, 1.0)  # its length
+    hint: float = 1.0  # weight of the error against what the teacher's stages make of the same crop
     relational: float = 20.0  # weight of the relational loss
     named: float = 0.05  # weight of the AAM-softmax
     margin: float = 0.2  # radians
@@ -133,11 +137,13 @@ def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray,
     """Train, going on from ``work/checkpoint.pt`` where one is; the log is ``work/train.csv``."""
     torch.manual_seed(recipe.seed)
     centres, numbers = centroids(voices, embeddings)
-    encoder = SpeakerEncoder(SpeakerConfig()).train()
-    encoder.trunk.start_from(teacher)
-    trunk = list(encoder.trunk.parameters())
-    rest = [p for name, p in encoder.named_parameters() if not name.startswith("trunk.")]
-    optimiser = torch.optim.AdamW([{"params": rest}, {"params": trunk}], recipe.rate, weight_decay=recipe.decay)
+    encoder = SpeakerEncoder(SpeakerConfig())
+    first = CropStream(voices, embeddings, numbers, recipe)
+    rng = np.random.default_rng(recipe.seed)
+    start_narrow(encoder, teacher, [fbank(first.batch(rng).wav) for _ in range(recipe.heard_first)])
+    in_training(encoder)
+    optimiser = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], recipe.rate,
+                                  weight_decay=recipe.decay)
     kept, steps = {"encoder": encoder, "optimiser": optimiser}, sum(recipe.cycles)
     work.mkdir(parents=True, exist_ok=True)
     done = speaker_checkpoint.resume(work / "checkpoint.pt", **kept)
@@ -146,36 +152,70 @@ def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray,
     rng, began = np.random.default_rng([recipe.seed, done]), time.process_time()
     log = (work / "train.csv").open("a", newline="")
     for step in range(done + 1, steps + 1):
-        losses = _step(encoder, teacher if step <= recipe.hint_steps else None, next(loader), centres, recipe, rng)
-        rate = recipe.rate * speaker_checkpoint.one_cycle(step, recipe.cycles)
-        speaker_checkpoint.descend(losses[0], optimiser, (rate, rate * recipe.trunk_rate))
+        losses = _step(encoder, teacher, next(loader), centres, recipe, rng)
+        speaker_checkpoint.descend(losses[0], optimiser, (recipe.rate * speaker_checkpoint.one_cycle(step, recipe.cycles),))
         if step % 20 == 0:
             numbers_now = [round(x.item(), 5) for x in losses]
             csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])
             log.flush()
-            say(f"step {step}: loss, cosine, relational, named, hint = {numbers_now}")
+            say(f"step {step}: loss, cosine, stretch, relational, named, hint = {numbers_now}")
         if step % SAVE_EVERY == 0 or step == steps:
             speaker_checkpoint.save(work / "checkpoint.pt", step, **kept)
     return encoder.eval()
 
 
-def hint_loss(encoder: SpeakerEncoder, teacher: CamPlusPlus, features: torch.Tensor) -> torch.Tensor:
-    """Squared error of the trunk against the teacher's first layers, as a share of the latter's variance."""
-    with torch.no_grad():
-        wanted = teacher.first_layers(centre(features)).float()
-    return F.mse_loss(encoder.trunk(features).float(), wanted) / wanted.var()
+def in_training(encoder: SpeakerEncoder) -> None:
+    """Everything learns but the front end, which is the teacher's own and stays it."""
+    encoder.train()
+    encoder.head.eval().requires_grad_(False)
 
 
-def _step(encoder: SpeakerEncoder, teacher: CamPlusPlus | None, crops: Crops, centres: torch.Tensor,
-          recipe: SpeakerRecipe, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+def stages(trunk: torch.nn.Sequential, x: torch.Tensor) -> list[torch.Tensor]:
+    """What each transition, and the last activation, make of the front end's output."""
+    found = []
+    for name, part in trunk.named_children():
+        if name == "stats":
+            break
+        x = part(x)
+        if name.startswith(("transit", "out")):
+            found.append(x)
+    return found
+
+
+def one_stretch(rows: int, n_frames: int, length_s: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """Weights (rows, n_frames): 1 within one stretch of each row, of a length drawn evenly, else 0."""
+    weights = torch.zeros(rows, n_frames)
+    for row in range(rows):
+        length = min(n_frames, max(1, round(float(rng.uniform(*length_s)) / HOP_S)))
+        start = int(rng.integers(0, n_frames - length + 1))
+        weights[row, start : start + length] = 1.0
+    return weights
+
+
+def hint_loss(own: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean over stages of the squared error as a share of the teacher's variance."""
+    errors = [F.mse_loss(a.float(), b.float()) / b.float().var() for a, b in zip(own, theirs, strict=True)]
+    return torch.stack(errors).mean()
+
+
+def _step(encoder: SpeakerEncoder, teacher: CamPlusPlus, crops: Crops, centres: torch.Tensor, recipe: SpeakerRecipe,
+          rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
     with torch.no_grad():
         features = speaker_sounds.mute_stretches(fbank(crops.wav), rng)
     with torch.autocast("cpu", torch.bfloat16):
-        student = encoder(features)
-        hint = hint_loss(encoder, teacher, features) if teacher else torch.zeros(())
-    student = F.normalize(student.float(), dim=1)
+        with torch.no_grad():
+            heard = encoder.head(centre(features).transpose(1, 2))  # (B, 320, T)
+            theirs = stages(teacher.xvector, heard)
+        own = stages(encoder.trunk, heard)
+        spread = encoder.spread(own[-1], features.shape[1])
+        student = encoder.from_statistics(*statistics(*spread))
+        part = encoder.from_statistics(*statistics(*spread, one_stretch(*features.shape[:2], recipe.stretch_s, rng)))
+        hint = hint_loss(own, theirs)
+    student, part = F.normalize(student.float(), dim=1), F.normalize(part.float(), dim=1)
     cosine = (1 - (student * crops.target).sum(1)).mean()
+    stretch = (1 - (part * crops.target).sum(1)).mean()
     relational = relational_loss(student, crops.target)
     named = margin_loss(student, centres, crops.named, recipe.margin, recipe.scale)
-    total = cosine + recipe.relational * relational + recipe.named * named + recipe.hint * hint
-    return total, cosine, relational, named, hint
+    total = (cosine + recipe.stretch * stretch + recipe.relational * relational + recipe.named * named
+             + recipe.hint * hint)
+    return total, cosine, stretch, relational, named, hint

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
-ENCODER, GATE, SILERO = WEIGHTS / "speaker-ecapa-tiny", WEIGHTS / "svvad-tiny", WEIGHTS / "silero-vad"
+ENCODER, GATE, SILERO = WEIGHTS / "speaker-cam-tiny", WEIGHTS / "svvad-tiny", WEIGHTS / "silero-vad"
 PARTS = (
     ("gather", "list the voices of a prepared corpus and of installed packages; decide who is held out"),
     ("encoder", "distil the speaker encoder from its teacher"),
@@ -26,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         part.add_argument("--work", type=Path, default=Path("runs/speaker"), metavar="DIR",
                           help="working folder, resumable (default: runs/speaker)")
         if name == "gather":
-            part.add_argument("--prepared", type=Path, default=Path("runs/corpus"), metavar="DIR",
-                              help="working folder of `core corpus` (default: runs/corpus)")
+            part.add_argument("--prepared", type=Path, nargs="+", default=[Path("runs/corpus")], metavar="DIR",
+                              help="working folders of `core corpus` (default: runs/corpus)")
             part.add_argument("--meetings", type=Path, metavar="DIR",
                               help="folder with .rttm files and their recordings, to be held out")
         if name in ("encoder", "measure-encoder"):

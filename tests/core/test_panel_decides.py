@@ -16,7 +16,7 @@ from core.examine import detector_for, examine, forget, quality_of
 from core.finding import calibration_of, own_calibration_of
 from core.panel import listen, panel_windows
 from models.aasist import AASIST
-from models.panel import NETWORK_VIEW, panel_with, save_panel
+from models.panel import NETWORK_VIEWS, panel_with, save_panel
 from models.views import VIEWS
 from tests.tiny_detector import make_calibration, make_detector
 
@@ -73,7 +73,7 @@ def test_lists_say_what_an_examination_says(folder):
 
 def test_the_json_has_the_views(folder):
     body = json.loads(json.dumps(examine(DATA, model=folder, device="cpu").to_dict(), allow_nan=False))
-    assert set(body["panel"]["members"]) == {*VIEWS, NETWORK_VIEW}
+    assert set(body["panel"]["members"]) == {*VIEWS, *NETWORK_VIEWS}
     assert [d["score"] is not None for d in body["finding"]["detectors"]] == [True, True]
 
 

@@ -8,15 +8,19 @@ import torch
 from safetensors.torch import save_file
 
 from models import views
-from models.aasist import AASIST, TAPS
+from models.aasist import AASIST, SPECTRAL_NODES, TAPS
 from models.panel import (
     FRAME,
     LIMIT,
+    MAPS_VIEW,
+    MIDDLE,
     NETWORK_HOP,
     NETWORK_VIEW,
+    NETWORK_VIEWS,
     PIECE,
     Linear,
     Panel,
+    computes_bfloat16,
     load_panel,
     network_frames,
     panel_with,
@@ -133,20 +137,20 @@ def test_the_sum_is_the_members_by_their_shares_and_the_network_is_silent_withou
     out = panel(wav)
     assert torch.allclose(out.clip, (out.members * panel.share).sum(-1))
     panel.share[panel.names.index(NETWORK_VIEW)] = 0.0
-    assert panel.size == len(panel.names) - 1
-    assert not panel.vectors(wav)[0][NETWORK_VIEW].any()
+    assert panel.listens and panel.vectors(wav)[0][NETWORK_VIEW].any()
+    panel.share[panel.names.index(MAPS_VIEW)] = 0.0
+    assert panel.size == len(panel.names) - 2 and not panel.listens
+    assert not any(panel.vectors(wav)[0][name].any() for name in NETWORK_VIEWS)
     panel.network = None  # it isn't even asked
     assert torch.isfinite(panel(wav).clip).all()
 
 
 def test_what_the_network_hears_does_not_depend_on_level_and_is_repeated_to_a_piece():
     panel, wav = tiny_panel(), speechlike(1.0)
-    for quiet, loud in zip(panel.hear(wav), panel.hear(8.0 * wav), strict=True):
-        torch.testing.assert_close(quiet, loud, atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(panel.hear(wav), panel.hear(8.0 * wav), atol=3e-2, rtol=3e-2)
     tiled = wav.repeat(1, 4)
     assert tiled.shape[1] == PIECE
-    for short, long in zip(panel.hear(wav), panel.hear(tiled), strict=True):
-        torch.testing.assert_close(short, long)
+    torch.testing.assert_close(panel.hear(wav), panel.hear(tiled))
 
 
 def test_the_network_hears_every_piece_of_a_longer_window():
@@ -155,7 +159,18 @@ def test_the_network_hears_every_piece_of_a_longer_window():
     level = [float(x.square().mean().sqrt()) for x in (one, other)]
     other = other * (level[0] / level[1])  # a window has one level
     both = panel.hear(torch.cat([one, other], 1))[0]
-    torch.testing.assert_close(both, (panel.hear(one)[0] + panel.hear(other)[0]) / 2, atol=3e-2, rtol=3e-2)
+    alone = [panel.hear(wav)[0] for wav in (one, other)]
+    mean = {name: (alone[0][name] + alone[1][name]) / 2 for name in NETWORK_VIEWS}
+    torch.testing.assert_close(both, mean, atol=3e-2, rtol=3e-2)
+
+
+def test_the_maps_view_is_the_maximum_over_time_by_channel_and_row():
+    panel, wav = tiny_panel(), speechlike(4.0)
+    heard = panel.hear(wav)[0][MAPS_VIEW].view(1, -1, SPECTRAL_NODES)
+    guarded = views.guarded(wav)
+    with torch.autocast("cpu", torch.bfloat16, enabled=computes_bfloat16(wav)):
+        maps = panel.network.encoder[:MIDDLE](panel.network.front(guarded * (0.05 / (guarded.square().mean().sqrt() + 1e-6))))
+    torch.testing.assert_close(heard, maps.float().amax(3), atol=1e-2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("n", [9_600, PIECE, 90_000, 2 * PIECE, 128_000])

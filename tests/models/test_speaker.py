@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.speaker import SpeakerEncoder, centre, fbank, load_speaker, save_speaker, statistics
+from models.speaker import SpeakerConfig, SpeakerEncoder, centre, fbank, load_speaker, save_speaker, statistics
 from models.speaker_campplus import CamPlusPlus, load_campplus
 
 
@@ -169,9 +169,16 @@ def test_a_pickle_that_is_more_than_tensors_is_not_opened(tmp_path):
         load_campplus(tmp_path / "evil.pt")
 
 
-def test_the_trunk_takes_over_the_teachers_first_layers(teacher):
-    encoder = SpeakerEncoder()
-    encoder.trunk.start_from(teacher)
-    assert torch.equal(encoder.trunk.head.conv1.weight, teacher.head.conv1.weight)
-    features = centre(fbank(_noise(16_000)))
-    assert encoder.eval().trunk(features).shape == teacher.first_layers(features).shape
+def test_an_encoder_as_wide_as_its_teacher_has_its_parts():
+    wide = SpeakerEncoder(SpeakerConfig(bottleneck=128))
+    with torch.random.fork_rng(devices=[]):
+        theirs = {name.removeprefix("xvector."): value for name, value in CamPlusPlus().state_dict().items()}
+    own = {name.removeprefix("trunk."): value for name, value in wide.state_dict().items()
+           if not name.startswith(("attention", "out."))}
+    assert {name: value.shape for name, value in own.items()} == {
+        name: value.shape for name, value in theirs.items() if not name.startswith("dense")}
+
+
+def test_values_are_as_wide_as_the_configuration_says(encoder):
+    assert encoder.values(fbank(_noise(8_000))).shape == (1, encoder.config.values, 25)
+    assert SpeakerConfig().values == 512

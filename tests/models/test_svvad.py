@@ -134,7 +134,7 @@ def test_swapping_the_enrolment_swaps_the_selected_segments(two_voices):
     from models.speaker import load_speaker
 
     first, second = two_voices
-    encoder, gate = load_speaker(WEIGHTS / "speaker-ecapa-tiny"), load_svvad(SHIPPED)
+    encoder, gate = load_speaker(WEIGHTS / "speaker-cam-tiny"), load_svvad(SHIPPED)
     half = [len(x) // 2 for x in (first, second)]
     mixed = fbank(torch.cat([first[half[0] :], second[half[1] :]])[None])
     owner = torch.arange(mixed.shape[1]) * 160 < len(first) - half[0]

@@ -31,8 +31,8 @@ def voices(recording, detector, ours) -> Voices:
 def test_everyone_is_there_with_a_line_of_their_own(voices, detector):
     keys = [m.key for m in voices.members]
     assert keys == [*NETWORKS, FINFOED, *(PANEL + n for n in detector.panel.names)]
-    assert all(m.view and m.title for m in voices.members) and voices.scores.shape == (10, 2)
-    assert [m.key for m in voices.members if m.reads_network] == [PANEL + "aasist"]
+    assert all(m.view and m.title for m in voices.members) and voices.scores.shape == (11, 2)
+    assert [m.key for m in voices.members if m.reads_network] == [PANEL + "aasist", PANEL + "maps"]
     assert np.isfinite(voices.llrs).all()
 
 
@@ -143,6 +143,8 @@ def test_members_that_contradict_each_other_keep_the_finding_back(recording, pla
     from core.examine import forget, quality_of
     from core.finding import conclude
 
+    monkeypatch.setattr(disagreement, "limit_of", lambda *a: 0.5)
+    forget()
     done = examine(recording, model=places.model, device="cpu")
     row = next(c for c in done.finding.checks if c.code == disagreement.CODE)
     assert row.value is not None and 0 <= row.value <= 0.5 and not row.fatal

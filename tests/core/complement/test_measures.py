@@ -25,7 +25,7 @@ from core.training.measure import HeldOut
 def test_error_matrix_is_a_correlation_and_knows_no_units(detector, ours):
     found = joined(detector, ours)
     keys, matrix = error_matrix(found)
-    assert len(keys) == 10 and len(found.clip) == 80
+    assert len(keys) == 11 and len(found.clip) == 80
     assert np.allclose(matrix, matrix.T) and np.allclose(np.diag(matrix), 1) and (np.abs(matrix) <= 1 + 1e-9).all()
     stretched = {k: np.exp(3 * v) - 7 for k, v in found.scores.items()}
     assert np.allclose(error_matrix(type(found)(found.clip, found.bonafide, stretched))[1], matrix)
@@ -143,11 +143,11 @@ def test_members_that_hear_one_level_are_compared_with_something_audible(recordi
     assert float(posed.scorer.clip_of_wav(wav)) == pytest.approx(float(posed.scorer.clip_of_wav(0.1 * wav)), abs=1e-3)
 
 
-def test_the_member_that_reads_a_network_has_a_map_too(recording, detector, ours):
+def test_the_members_that_read_a_network_have_maps_too(recording, detector, ours):
     chosen = [m for m in members(detector, ours) if m.reads_network or m.key == "alliance"]
     found = gather(recording, chosen, detector, (0.5, 1.5), "cpu")
-    assert [m.key for m in found.members] == ["alliance", "panel member: aasist"]
-    assert np.abs(found.maps[1].values).max() > 0 and found.maps[1].parameters["batch"] <= 8
+    assert [m.key for m in found.members] == ["alliance", "panel member: aasist", "panel member: maps"]
+    assert all(np.abs(x.values).max() > 0 and x.parameters["batch"] <= 8 for x in found.maps[1:])
     assert set(found.ragged) == {m for m, x in zip(found.members, found.maps, strict=True) if x.error > 0.05}
 
 

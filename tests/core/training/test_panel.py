@@ -28,7 +28,7 @@ from core.training.panel import (
 from core.training.panel_frames import BEYOND, Places, build_places, fit_frames, join_places
 from core.training.panel_runs import leave_out, partitions
 from models.aasist import AASIST
-from models.panel import LOCAL, NETWORK_VIEW, WIDTHS, panel_with
+from models.panel import LOCAL, NETWORK_VIEWS, WIDTHS, panel_with
 
 BLANK = panel_with(AASIST.tiny().state_dict())
 NEAR = BLANK.near.weight.shape[0]
@@ -50,7 +50,7 @@ def bank_of(clips: list[Clip], seed: int = 0, gap: float = 1.0) -> Bank:
     rng = np.random.default_rng(seed)
     names = np.array([c.clip for c in clips for _ in range(2)])
     sign = np.array([1.0 if c.bonafide else -1.0 for c in clips for _ in range(2)])[:, None]
-    widths = {**WIDTHS, NETWORK_VIEW: len(BLANK.members[NETWORK_VIEW].weight)}
+    widths = {**WIDTHS, **{name: len(BLANK.members[name].weight) for name in NETWORK_VIEWS}}
     vectors = {k: (rng.standard_normal((len(names), d)) + gap * sign * (np.arange(d) < 3)).astype(np.float16)
                for k, d in widths.items()}
     return Bank(names, np.zeros(len(names), int), np.full(len(names), 64_000), vectors)
@@ -243,11 +243,11 @@ def test_what_lies_beyond_the_folds_has_its_share_and_is_always_trained_on():
 def test_the_network_is_fitted_on_undegraded_views_alone():
     clips = corpus(2)
     bank = bank_of(clips)
-    spoilt = {k: v * (0 if k == NETWORK_VIEW else 1) for k, v in bank.vectors.items()}
+    spoilt = {k: v * (0 if k in NETWORK_VIEWS else 1) for k, v in bank.vectors.items()}
     degraded = replace(bank, view=np.full(len(bank.clip), 2), vectors=spoilt)
     one = fit_panel(bank, clips, PanelRecipe(views=(0,)), BLANK)
     both = fit_panel(join([bank, degraded]), clips, PanelRecipe(views=(0, 2)), BLANK)
-    assert torch.equal(one.members[NETWORK_VIEW].weight, both.members[NETWORK_VIEW].weight)
+    assert all(torch.equal(one.members[name].weight, both.members[name].weight) for name in NETWORK_VIEWS)
 
 
 def test_degraded_views_share_their_part_of_a_clips_weight():

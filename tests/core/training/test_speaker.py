@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 
 from core.training import speaker_sounds as sounds
 from core.training.corpus import Clip, write_views
-from core.training.speaker import CropStream, SpeakerRecipe, centroids, margin_loss, relational_loss
+from core.training.speaker import (
+    CropStream,
+    SpeakerRecipe,
+    centroids,
+    hint_loss,
+    margin_loss,
+    one_stretch,
+    relational_loss,
+    train,
+)
 from core.training.speaker_checkpoint import one_cycle
 from core.training.speaker_data import Voice, parts_of, samples, turns
+from core.training.speaker_narrow import kept_units, start_narrow
 from core.training.speaker_teacher import PER_VOICE, SPEEDS, at_speed, embed, fitted, speeds_of
 from core.training.speaker_trials import Side, Trials, disturbed, eer_over_speakers, sides, trials
-from models.speaker import SpeakerEncoder
+from models.speaker import SpeakerConfig, SpeakerEncoder, centre, fbank
+from models.speaker_campplus import CamPlusPlus
 
 
 def _clip(name: str, speaker: str, source: str, label: str = "bonafide") -> Clip:
@@ -56,6 +67,11 @@ def test_speakers_of_many_clips_are_held_out():
     assert [c.clip for c in train] == ["f"] and len(held) == 10
 
 
+def test_clips_of_packages_that_are_held_out_are_not_trained_on():
+    train, held = parts_of([_clip("p", "x", "ktuberling-data"), _clip("q", "y", "x/y")])
+    assert [c.clip for c in train] == ["q"] and not held
+
+
 def test_turns_leave_out_what_two_say_at_once(tmp_path):
     rttm = tmp_path / "a.rttm"
     rows = (("ann", 0.0, 5.0), ("bob", 1.0, 1.0), ("bob", 4.0, 3.0))
@@ -86,6 +102,72 @@ def test_embeddings_come_in_the_order_of_the_sounds():
     assert len(fitted(given_sounds[1], 20_000)) == 20_000
 
 
+# ---- starting from the teacher -----------------------------------------------------------------------------------
+
+
+def _teacher() -> CamPlusPlus:
+    """Random, its norms and activations stirred so that units differ."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network = CamPlusPlus().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d) and module.affine:
+            module.bias.copy_(0.3 * torch.randn(module.bias.shape, generator=generator))
+    return network
+
+
+def _features(n: int = 2) -> torch.Tensor:
+    return fbank(0.1 * torch.randn(n, 16_000, generator=torch.Generator().manual_seed(4)))
+
+
+def test_with_every_unit_kept_the_encoder_says_what_the_teacher_says():
+    teacher, features = _teacher(), _features()
+    encoder = SpeakerEncoder(SpeakerConfig(bottleneck=128)).eval()
+    start_narrow(encoder, teacher, [features])
+    with torch.no_grad():
+        values = encoder.values(features)
+        wanted = teacher.xvector[:-2](teacher.head(centre(features).transpose(1, 2)))
+    # the rebuilding ridge leaves next to nothing behind, layer upon layer
+    assert torch.nn.functional.mse_loss(values, wanted) < 0.01 * wanted.var()
+
+
+def test_the_more_units_are_kept_the_nearer_to_the_teacher():
+    teacher, features = _teacher(), _features()
+    wanted = teacher.xvector[:-2](teacher.head(centre(features).transpose(1, 2)))
+    errors = []
+    for width in (8, 48, 112):
+        encoder = SpeakerEncoder(SpeakerConfig(bottleneck=width)).eval()
+        start_narrow(encoder, teacher, [features])
+        with torch.no_grad():
+            errors.append(torch.nn.functional.mse_loss(encoder.values(features), wanted).item())
+    assert errors == sorted(errors, reverse=True)
+
+
+@given(st.integers(2, 6), st.integers(0, 50))
+@settings(max_examples=20, deadline=None)
+def test_a_unit_that_repeats_another_is_not_kept(n, seed):
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.standard_normal((n, 200)))
+    doubled = torch.cat([x, x])  # rows i and n + i are the same
+    kept = kept_units(doubled @ doubled.T, torch.ones(2 * n), n).tolist()
+    assert sorted(k % n for k in kept) == list(range(n))
+
+
+def test_a_unit_that_nothing_listens_to_goes_first():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 200)))
+    leaving = torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0])
+    assert kept_units(x @ x.T, leaving, 4).tolist() == [0, 2, 3, 4]
+
+
+def test_an_interrupted_distillation_goes_on_where_it_stopped(voices, tmp_path):
+    said = _unit(12 * (1 + PER_VOICE)).view(12, 1 + PER_VOICE, 192).numpy()
+    recipe = SpeakerRecipe(cycles=(2,), seconds_per_batch=4.0, crops_s=(1.0,), heard_first=1)
+    first, again = (train(_teacher(), voices, said, tmp_path, recipe, workers=0, say=lambda text: None)
+                    for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+
+
 # ---- losses ------------------------------------------------------------------------------------------------------
 
 
@@ -104,6 +186,22 @@ def test_the_margin_makes_the_task_harder_and_unnamed_rows_say_nothing():
     some = torch.tensor([0, -1, 2, -1, -1])
     torch.testing.assert_close(margin_loss(student, centres, some, 0.2, 20.0),
                                margin_loss(student[[0, 2]], centres, some[[0, 2]], 0.2, 20.0))
+
+
+@given(st.integers(30, 400), st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_a_stretch_is_in_one_piece_and_as_long_as_it_should_be(n, seed):
+    weights = one_stretch(5, n, (0.4, 1.0), np.random.default_rng(seed))
+    assert weights.shape == (5, n) and set(weights.unique().tolist()) <= {0.0, 1.0}
+    assert (weights.diff(dim=1) != 0).sum(1).max() <= 2  # one rise and one fall at most
+    assert ((weights.sum(1) >= min(n, 40)) & (weights.sum(1) <= min(n, 100))).all()
+
+
+def test_hints_have_no_units_and_are_zero_for_the_teacher_itself():
+    x = [torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    other = [torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(9 + i)) for i in range(2)]
+    assert hint_loss(x, x).item() == 0
+    torch.testing.assert_close(hint_loss(other, x), hint_loss([5 * a for a in other], [5 * a for a in x]))
 
 
 def test_crops_carry_the_target_of_their_own_voice_and_speed(voices):
