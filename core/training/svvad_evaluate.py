@@ -35,7 +35,7 @@ from models.svvad import STEP, Svvad, film, load_svvad
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 TARGET_S, KEPT_FROM = 3.0, 0.5
-SAME, DIFFERENT = 80, 120  # trials of each sort
+SAME, DIFFERENT = 200, 300  # trials of each sort
 BATCH = 8
 COMMAND = "python -m core speaker-train svvad && python -m core speaker-train measure-svvad"
 RECIPE = (
