@@ -1,7 +1,7 @@
 """The panel that gives the default finding, as something that can be explained: its clip score and its frame scores.
 
 The numbers are those of the examination (bfloat16 where the processor computes in it), so what is explained is what is
-reported. Most of the time goes to the one network among the panel's members.
+reported. Most of the time goes to the network that two of the members read.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class PanelScorer:
         return (self.panel(wav).frames - self.threshold) / LN10
 
     def feature_maps(self) -> None:
-        """None: five of six members have no convolution."""
+        """None: five of seven members have no convolution."""
 
     def plan(self, n_samples: int) -> tuple[Window, ...]:
         return panel_windows(n_samples)
 
     def destroyed(self, seed: int) -> PanelScorer:
-        """Every tensor of every member shuffled, and those of the network that one of them reads."""
+        """Every tensor of every member shuffled, and those of the network that two of them read."""
         panel = shuffle_weights(copy.deepcopy(self.panel), seed)
         return replace(self, name=f"{self.name} destroyed", panel=panel, lock=threading.RLock())

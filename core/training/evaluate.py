@@ -161,9 +161,9 @@ def identity(name: str) -> dict:
     """What the model is, in the card's first lines."""
     return {
         "name": name,
-        "system": "a panel of six linear members gives the finding: five on views of the signal, one on what the "
-                  "published AASIST (trained on ASVspoof 5, frozen) makes of it; f-InfoED with AdaLAM gives the "
-                  "frame entropy and a second answer",
+        "system": "a panel of seven linear members gives the finding: five on views of the signal, two on what the "
+                  "published AASIST (trained on ASVspoof 5, frozen) makes of it, at its end and in its middle; f-InfoED "
+                  "with AdaLAM gives the frame entropy and a second answer",
         "paper": "arXiv 2504.10819 (f-InfoED), arXiv 2110.01200 (AASIST); the panel is ours",
         "encoder": "OpenAI Whisper tiny.en, convolutions and first two layers (MIT)",
         "licence": "Apache-2.0 for the trained parts; MIT for the encoder and for AASIST", "sample_rate_hz": 16000,
