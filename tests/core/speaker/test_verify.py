@@ -159,8 +159,9 @@ def test_the_strongest_blocks_are_found():
 
 
 def test_the_gradient_is_finite(networks, enrolled):
-    g = gradient(np.zeros(16), np.ones(16), enrolled.embedding, networks)
-    assert all(x.shape == (16,) and np.isfinite(x).all() for x in g)
+    n = networks.encoder.config.values
+    g = gradient(np.zeros(n), np.ones(n), enrolled.embedding, networks)
+    assert all(x.shape == (n,) and np.isfinite(x).all() for x in g)
 
 
 # ---- verdicts ----------------------------------------------------------------------------------------------
