@@ -201,6 +201,7 @@ def hybrids(card: Mapping[str, Any]) -> Section:
              "range_f1_at_eer_threshold": "time range F1 at that threshold",
              "whole_by_clip_score": "told from the same recordings untouched, by the clip score (EER)",
              "whole_by_lowest_frames": "the same by the lowest tenth of the frame scores (EER)",
+             "whole_by_both": "the same by both together, as the check of parts does (EER)",
              "leads_recall_at_10_percent_false_alarm": "synthetic time found while marking 10 % of bona fide time"}
     rows = []
     for key, node in items(at(card, "metrics", "hybrids") or card.get("hybrids")):

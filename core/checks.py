@@ -137,22 +137,31 @@ def lowest(frames: np.ndarray) -> float:
     return float(np.quantile(frames, LOWEST))
 
 
-def _part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
-    """Whether a part of the recording stands out as synthetic, by the score over time: advice, never a refusal.
+def part_evidence(low: float | np.ndarray, clip: float | np.ndarray, share: float) -> float | np.ndarray:
+    """What says that a recording is synthetic in part or throughout, lower for that: its lowest tenth of frame scores
+    and ``share`` of its clip score, which says less of parts but is the surer.
+    """
+    return low + share * clip
 
-    The tenth of the frames that speak most for synthesis is compared with the limit ``part_limit`` of the reference,
-    below which one untouched recording in twenty falls. No row without a limit or without curves (lists have none).
+
+def _part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
+    """Whether a part of the recording stands out as synthetic: advice, never a refusal.
+
+    The tenth of the frames that speak most for synthesis, together with the whole recording's score, is compared with the
+    limit ``part_limit`` of the reference, below which one untouched recording in twenty falls. No row without a limit or
+    without curves (lists have none).
     """
     limit, track = _limit(reference, "part_limit"), getattr(entropy, "score", None)
     if limit is None or track is None or not len(track):
         return ()
     limit = (limit - (_limit(reference, "frame_threshold") or 0.0)) / LN10  # the track's unit and zero
-    value = lowest(track.values)
+    value = part_evidence(lowest(track.values), entropy.clip_score / LN10, _limit(reference, "part_share") or 0.0)
     stands_out = value < limit
     state = ("as in one of twenty untouched recordings: listen to the marked stretches, the recording may be synthetic "
              "in part" if stands_out else "nothing stands out")
     label = "A part that stands out"
-    words = f"{label}: the lowest tenth of the score over time reaches {value:+.2f}, limit {limit:+.2f}; {state}."
+    words = (f"{label}: the lowest tenth of the score over time, with the score of the whole, reaches {value:+.2f}, limit "
+             f"{limit:+.2f}; {state}.")
     return (CheckRow("synthetic-part", label, value, track.unit, limit, not stands_out, False, words),)
 
 

@@ -123,8 +123,9 @@ def ship_panel(into: Path, bank: Bank, recipe: PanelRecipe, found: PanelEvaluati
     save_panel(panel, into / "panel.safetensors")
     calibration = calibrate(HeldOut([c for c in found.clips if not c.copier], found.scores))
     calibration.save(into / "panel_calibration.safetensors")
+    both = found.card["metrics"]["hybrids"]["whole_by_both"]
     limits = {"window_conflict_limit": conflict_limit(found, calibration), "frame_threshold": found.frame_threshold,
-              "part_limit": found.card["metrics"]["hybrids"]["whole_by_lowest_frames"]["limit"]}
+              "part_limit": both["limit"], "part_share": both["share"]}
     save_file({name: np.array([value], np.float32) for name, value in limits.items()},
               str(into / "panel_reference.safetensors"))
     return calibration

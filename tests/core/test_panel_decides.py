@@ -110,6 +110,16 @@ def test_a_part_that_stands_out_is_advice_and_no_refusal(tmp_path, limit, state)
     assert any(row.message == words for words in done.finding.advice) == (state == "advice")
 
 
+def test_the_whole_recordings_score_has_its_share_in_what_says_that_a_part_stands_out(tmp_path):
+    rows, scores = [], []
+    for share in (0.0, 2.0):
+        given = {"part_limit": np.array([-1e6]), "part_share": np.array([share])}
+        done = examine(DATA, model=with_panel(tmp_path / f"m{share:g}", **given), device="cpu")
+        rows.append(next(r for r in done.finding.checks if r.code == "synthetic-part"))
+        scores.append(done.entropy.clip_score)
+    assert rows[1].value - rows[0].value == pytest.approx(2.0 * scores[0] / np.log(10), abs=1e-5)
+
+
 def test_without_a_limit_there_is_no_row_about_parts(folder):
     codes = {row.code for row in examine(DATA, model=folder, device="cpu").finding.checks}
     assert "synthetic-part" not in codes and "several-speakers" in codes

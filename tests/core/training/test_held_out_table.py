@@ -9,7 +9,7 @@ import pytest
 
 from core.training.corpus import Clip
 from core.training.held_out_table import cross_validated_llrs, held_out_table, manifest_facts, write_table
-from core.training.measure import HeldOut
+from core.training.measure import HeldOut, whole_figures
 from core.validation import HeldOutScores
 
 
@@ -60,3 +60,27 @@ def test_the_card_names_the_table_by_its_digest(tmp_path):
     entry = write_table(held_out_table(every, scores), tmp_path)
     assert entry["sha256"] == hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest()
     assert len(HeldOutScores.read(tmp_path / entry["file"])) == 120
+
+
+def _partly(n: int = 200, gap: float = 1.5, scale: float = 1.0, seed: int = 0) -> list[dict]:
+    """Hosts and hybrids; clip score and lowest frames each tell them by ``gap`` with errors of their own."""
+    rng = np.random.default_rng(seed)
+    return [{"clip": scale * (a - gap), "host_clip": scale * b, "frames": np.full(10, c - gap), "host_frames": np.full(10, d)}
+            for a, b, c, d in rng.standard_normal((n, 4))]
+
+
+def test_a_part_is_told_best_by_both_kinds_of_evidence_whatever_the_unit_of_either():
+    found = whole_figures(_partly())
+    alone = [found[f"whole_by_{name}"]["value"] for name in ("clip_score", "lowest_frames")]
+    assert found["whole_by_both"]["value"] < min(alone) - 0.02
+    assert found["whole_by_both"]["clip_score_worse_by"]["low"] > 0
+    again = whole_figures(_partly(scale=40.0))
+    assert again["whole_by_both"]["value"] == found["whole_by_both"]["value"]
+    assert again["whole_by_both"]["share"] * 40 == pytest.approx(found["whole_by_both"]["share"], rel=0.01)
+
+
+def test_one_untouched_recording_in_twenty_lies_below_the_limit():
+    given = _partly()
+    both = whole_figures(given)["whole_by_both"]
+    hosts = np.array([h["host_frames"][0] + both["share"] * h["host_clip"] for h in given])
+    assert np.mean(hosts < both["limit"]) == pytest.approx(0.05, abs=0.011)
