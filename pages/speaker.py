@@ -36,8 +36,8 @@ def main() -> None:
         return
     if not blind_gate(found):
         opinion_note(found)
+        running = take_references(networks)  # before they are drawn: what is done by now is shown as done
         enrol(found, networks)
-        running = take_references(networks)
         _page(found, networks, bool(running))
         progress.follow(found.places, jobs=[*running, found.job])
     else:
