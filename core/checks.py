@@ -160,8 +160,8 @@ def _part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, n
     state = ("as in one of twenty untouched recordings: listen to the marked stretches, the recording may be synthetic "
              "in part" if stands_out else "nothing stands out")
     label = "A part that stands out"
-    words = (f"{label}: the lowest tenth of the score over time, with the score of the whole, reaches {value:+.2f}, limit "
-             f"{limit:+.2f}; {state}.")
+    words = (f"{label}: the lowest tenth of the score over time, with the score of the whole, reaches {value:+.2f}, "
+             f"limit {limit:+.2f}; {state}.")
     return (CheckRow("synthetic-part", label, value, track.unit, limit, not stands_out, False, words),)
 
 

@@ -117,9 +117,9 @@ class Panel(nn.Module):
         """What the members read of the network, and what the frame score does: wav (B, N) -> vectors, bands.
 
         A window shorter than a piece is repeated; the vectors are means over the pieces that cover it: the embedding
-        (B, 5 G), and the maxima over time of the maps after ``MIDDLE`` blocks (B, 23 C), channel by channel. The bands are
-        (B, W, P, K): P pieces of K frames, the last maps averaged over ``BANDS`` bands of rows and over +-``REACH`` frames,
-        less their mean over the window.
+        (B, 5 G), and the maxima over time of the maps after ``MIDDLE`` blocks (B, 23 C), channel by channel. The bands
+        are (B, W, P, K): P pieces of K frames, the last maps averaged over ``BANDS`` bands of rows and over +-``REACH``
+        frames, less their mean over the window.
 
         It hears nothing above 7.1 kHz, as the views. One piece at a time on the CPU, which bounds memory; in bfloat16
         where the processor computes in it, gradients too, so that what is explained is what is scored.

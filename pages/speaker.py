@@ -13,6 +13,7 @@ from pages.parts import progress, speaker_panels, speaker_sound, widgets
 from pages.parts.desk import Desk, blind_gate, desk, opinion_note, plain_player
 from pages.parts.shelf import again
 from pages.parts.speaker_enrol import enrol
+from pages.parts.speaker_second import second
 from pages.parts.speaker_state import asked, enrolment, take_references, verifying
 from pages.parts.speaker_teach import error_curves, teach
 from pages.parts.state import session
@@ -103,6 +104,7 @@ def _result(found: Desk, networks: Any, v: Any) -> None:
     speaker_panels.contested_frames(found, v)
     speaker_sound.sides(found, v, at)
     speaker_sound.only(found, v, at)
+    second(found, v, networks, at)
     error_curves(networks)
     speaker_panels.export(found, v, networks, at)
 

@@ -35,6 +35,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--no-curves", action="store_true", help="leave gate, shift and attribution out of the JSON")
     parser.add_argument("--into", type=Path, metavar="DIR", help="write kept and rejected: CSV, RTTM, labels, WAV")
     parser.add_argument("--only", action="store_true", help="examine the kept speech alone, too: is this voice real")
+    parser.add_argument("--also", metavar="MODEL", help="ask another speaker encoder, too: folder or hub id of a WavLM, "
+                        "UniSpeech-SAT or wav2vec 2.0 x-vector model; it gives uncalibrated cosines")
+    parser.add_argument("--download", action="store_true", help="fetch MODEL where it isn't on this machine")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
     parser.set_defaults(func=run)
 
@@ -49,10 +52,15 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidOption("The threshold must be between 0 and 1.")
     networks = shipped(options.device)
     enrolled = enrol([read_recording(Path(file)) for file in options.enrol], networks)
+    second = None
+    if options.also:
+        from core.speaker.second import load_second
+
+        second = load_second(options.also, allow_download=options.download)
     statuses = set()
     for file in options.files:
         try:
-            statuses.add(_one(file, enrolled, networks, options))
+            statuses.add(_one(file, enrolled, networks, second, options))
         except Exception as problem:
             statuses.add(FAILED)
             print_failure(file, problem, options.json)
@@ -60,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     return next(status for status in (FAILED, ABSTAINED, OK) if status in statuses)
 
 
-def _one(file: str, enrolled: Enrolment, networks: SpeakerNetworks, options: argparse.Namespace) -> int:
+def _one(file: str, enrolled: Enrolment, networks: SpeakerNetworks, second: Any, options: argparse.Namespace) -> int:
     from core.audio import read_recording
+    from core.speaker.second import second_opinion
     from core.speaker.verdict import segments, verdict
     from core.speaker.verify import verify
 
@@ -71,15 +80,22 @@ def _one(file: str, enrolled: Enrolment, networks: SpeakerNetworks, options: arg
     if options.into is not None:
         _write(options.into, recording, {"kept": kept, "rejected": rejected})
     alone = _alone(recording, kept, options.device) if options.only else None
+    other = None if second is None else second_opinion(second, enrolled, recording, kept, rejected)
     if options.json:
         from core.speaker.report import to_dict
 
         report = {"file": printable(file), **to_dict(v, networks, options.threshold, curves=not options.no_curves)}
         if options.only:
             report["only_this_speaker"] = alone
+        if other is not None:
+            report["second_encoder"] = other.to_dict()
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
     else:
         print("\n".join(text_lines(file, v, given, len(kept), alone)))
+        if other is not None:
+            said = ", ".join(f"{'–' if x is None else f'{x:.3f}'} {name}" for name, x in
+                             (("kept", other.kept), ("rejected", other.rejected), ("as recorded", other.whole)))
+            print(f"  second encoder {printable(other.name)}, uncalibrated cosine: {said}")
     return ABSTAINED if given.abstained or given.kept.llr is None else OK
 
 

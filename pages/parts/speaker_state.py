@@ -51,6 +51,7 @@ class Asked:
     threshold: float = 0.5
     teaching: bool = False
     only: set[tuple] = field(default_factory=set)  # findings asked for: (recording, enrolment, threshold)
+    second: tuple[str, bool] | None = None  # another encoder that is asked: folder or hub id, may it be downloaded
     lesson: Lesson = field(default_factory=Lesson)
     heard: dict[str, Opened] = field(default_factory=dict)  # mixtures on the player
 
@@ -148,6 +149,23 @@ def examining_only(recording: Any, chosen: tuple, key: tuple) -> Job:
     return jobs.find(full) or jobs.submit(full, work, weigh=lambda e: e.encoding.n_bytes + e.recording.samples.nbytes)
 
 
+def asking_second(recording: Any, v: Any, kept: tuple, rejected: tuple, at: float) -> Job:
+    """The job that asks the second encoder of :attr:`Asked.second`; its result is a ``SecondOpinion``."""
+    name, download = asked().second
+    enrolled = v.enrolment
+
+    def work(job: Job) -> Any:
+        from core.speaker.second import load_second, second_opinion
+
+        job.report(0.1, "fetching and loading" if download else "loading")
+        encoder = load_second(name, allow_download=download)
+        job.report(0.4, "listening")
+        return second_opinion(encoder, enrolled, recording, kept, rejected)
+
+    full = ("second encoder", name, download, v.sha256, enrolled.key, round(at, 2))
+    return jobs.find(full) or jobs.submit(full, work)
+
+
 def mixing(lesson: Lesson, target: Path, other: Path) -> Job:
     """The job that mixes two bundled voices; its result is (Mixture, Recording of it, Recording of the enrolment)."""
 
@@ -172,6 +190,7 @@ __all__ = [
     "Lesson",
     "Wanted",
     "asked",
+    "asking_second",
     "enrolment",
     "examining_only",
     "mixing",

@@ -169,7 +169,8 @@ def test_the_maps_view_is_the_maximum_over_time_by_channel_and_row():
     heard = panel.hear(wav)[0][MAPS_VIEW].view(1, -1, SPECTRAL_NODES)
     guarded = views.guarded(wav)
     with torch.autocast("cpu", torch.bfloat16, enabled=computes_bfloat16(wav)):
-        maps = panel.network.encoder[:MIDDLE](panel.network.front(guarded * (0.05 / (guarded.square().mean().sqrt() + 1e-6))))
+        level = guarded.square().mean().sqrt() + 1e-6
+        maps = panel.network.encoder[:MIDDLE](panel.network.front(guarded * (0.05 / level)))
     torch.testing.assert_close(heard, maps.float().amax(3), atol=1e-2, rtol=1e-2)
 
 

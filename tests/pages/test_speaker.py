@@ -162,3 +162,23 @@ def test_error_curves_come_from_the_card(open_page, networks, monkeypatch):
     open_page.go("speaker")
     figure = open_page.charts()["share-curves"]
     assert len(figure["data"]) == 3 and "svvad-tiny" in json.dumps(figure["layout"]["annotations"])
+
+
+# ---- a second opinion ----------------------------------------------------------------------------------------
+
+
+def test_another_encoder_is_asked_and_answers_beside_ours(enrolled, tmp_path):
+    from tests.tiny_xvector import make_xvector
+
+    folder = make_xvector(tmp_path / "their-encoder")
+    enrolled.at.text_input(key="second-name").set_value(str(folder)).run()
+    button(enrolled, "Ask").click().run()
+    words = enrolled.settle().words()
+    assert "cosine of their-encoder" in words and "uncalibrated" in words and not enrolled.at.exception
+
+
+def test_an_encoder_that_is_not_there_is_told_in_one_sentence(enrolled, tmp_path):
+    enrolled.at.text_input(key="second-name").set_value(str(tmp_path / "no such folder")).run()
+    button(enrolled, "Ask").click().run()
+    enrolled.settle()
+    assert any("give an existing folder" in e.value for e in enrolled.at.error) and not enrolled.at.exception

@@ -118,6 +118,20 @@ def test_abstaining_has_status_3_and_failing_2(files, capsys):
     assert verify(files / "t.wav", "--enrol", files / "nothing.wav") == 2
 
 
+def test_another_encoder_is_asked_on_request_and_never_fetched_unasked(files, capsys):
+    from tests.tiny_xvector import make_xvector
+
+    folder = make_xvector(files / "theirs", "unispeech-sat")
+    arguments = (files / "t.wav", "--enrol", files / "a.wav", "--also", folder)
+    assert verify(*arguments) == 0
+    assert "second encoder theirs, uncalibrated cosine" in capsys.readouterr().out
+    assert verify(*arguments, "--json") == 0
+    said = json.loads(capsys.readouterr().out)["second_encoder"]
+    assert said["name"] == "theirs" and said["calibrated"] is False and -1 <= said["cosine"]["raw"] <= 1
+    assert verify(*arguments[:3], "--also", "nobody/has-this-model") == 2
+    assert "not on this machine" in capsys.readouterr().err
+
+
 def test_stretches_are_written_and_the_voice_examined_alone(files, capsys, monkeypatch):
     import models.registry
 

@@ -65,7 +65,8 @@ def test_the_card_names_the_table_by_its_digest(tmp_path):
 def _partly(n: int = 200, gap: float = 1.5, scale: float = 1.0, seed: int = 0) -> list[dict]:
     """Hosts and hybrids; clip score and lowest frames each tell them by ``gap`` with errors of their own."""
     rng = np.random.default_rng(seed)
-    return [{"clip": scale * (a - gap), "host_clip": scale * b, "frames": np.full(10, c - gap), "host_frames": np.full(10, d)}
+    return [{"clip": scale * (a - gap), "host_clip": scale * b, "frames": np.full(10, c - gap),
+             "host_frames": np.full(10, d)}
             for a, b, c, d in rng.standard_normal((n, 4))]
 
 
