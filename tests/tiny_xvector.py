@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
-        "conv_dim": [16] * 7, "num_feat_extract_layers": 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
-        "tdnn_dim": [16, 16, 16, 16, 24], "xvector_output_dim": 16, "num_labels": 5}
+        "conv_dim": [16] * 7, "num_feat_extract_layers": 7, "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4, "tdnn_dim": [16, 16, 16, 16, 24], "xvector_output_dim": 16, "num_labels": 5}
 
 
 def make_xvector(folder: Path, family: str = "wavlm") -> Path:
