@@ -104,9 +104,9 @@ def _result(found: Desk, networks: Any, v: Any) -> None:
     speaker_panels.contested_frames(found, v)
     speaker_sound.sides(found, v, at)
     speaker_sound.only(found, v, at)
-    second(found, v, networks, at)
+    other = second(found, v, networks, at)
     error_curves(networks)
-    speaker_panels.export(found, v, networks, at)
+    speaker_panels.export(found, v, networks, at, other)
 
 
 main()

@@ -207,16 +207,18 @@ def several(found: Desk, v: Verification) -> None:
         stretches(found, voices(v.speakers), key="voices", empty="")
 
 
-def export(found: Desk, v: Verification, networks: Any, at: float) -> None:
-    """Everything as JSON with its provenance, and the command that gives the same."""
+def export(found: Desk, v: Verification, networks: Any, at: float, other: Any = None) -> None:
+    """Everything as JSON with its provenance, and the command that gives the same. other: the second opinion."""
     tracks = cache.figure("speaker tracks", key_of(v), lambda: json.dumps(
         report.tracks(v), allow_nan=False, separators=(",", ":")))
-    rest = json.dumps(report.to_dict(v, networks, at, curves=False), indent=1, ensure_ascii=False, allow_nan=False)
+    told = report.to_dict(v, networks, at, curves=False) | ({} if other is None else {"second_encoder": other.to_dict()})
+    rest = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
     st.download_button("Download the verification (JSON)", f'{rest[:-2]},\n "tracks": {tracks}\n}}'.encode(),
                        file_name=f"{v.sha256[:12]}.speaker.json", mime="application/json", on_click="ignore")
     st.caption("The same from a terminal, for whole references:")
     files = " ".join(shlex.quote(r.name) for r in v.enrolment.references)
-    st.code(f"python -m core verify {shlex.quote(found.recording.name)} --enrol {files} --threshold {at:.2f}",
+    also = "" if other is None else f" --also {shlex.quote(asked().second[0])}"
+    st.code(f"python -m core verify {shlex.quote(found.recording.name)} --enrol {files} --threshold {at:.2f}{also}",
             language="bash")
     with st.expander("What the likelihood ratio compares"):
         st.markdown(f"**Numerator:** {PROPOSITIONS[0]}\n\n**Denominator:** {PROPOSITIONS[1]}\n\nPositive supports the "

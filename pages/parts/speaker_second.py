@@ -14,8 +14,8 @@ from pages.parts.desk import Desk
 from pages.parts.speaker_state import asked, asking_second
 
 
-def second(found: Desk, v: Verification, networks: Any, at: float) -> None:
-    """Which encoder to ask, and what it answers beside ours."""
+def second(found: Desk, v: Verification, networks: Any, at: float) -> Any:
+    """Which encoder to ask, and what it answers beside ours; returns the ``SecondOpinion``, None where there is none."""
     st.subheader("A second opinion")
     st.caption("Ask another speaker encoder: a WavLM, UniSpeech-SAT or wav2vec 2.0 x-vector model, from a folder on this "
                "machine or by its hub id. Only its configuration and safetensors are read. Nothing is fetched unless you "
@@ -27,17 +27,18 @@ def second(found: Desk, v: Verification, networks: Any, at: float) -> None:
         asked().second = (name.strip(), download)
         st.rerun()
     if asked().second is None:
-        return
+        return None
     kept, rejected = segments(v, at)
     job = asking_second(found.recording, v, kept, rejected, at)
     job.wait(0.5)
     if not job.ended:
         found.places.append(progress.show(job, "Asking the second encoder", key="second"))
-        return
+        return None
     if job.result is None:
         (st.error if job.state == FAILED else st.info)(widgets.plain(job.reason))
-        return
+        return None
     _table(verdict(v, networks, at), job.result)
+    return job.result
 
 
 def _table(ours: Any, theirs: Any) -> None:

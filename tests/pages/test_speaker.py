@@ -175,6 +175,7 @@ def test_another_encoder_is_asked_and_answers_beside_ours(enrolled, tmp_path):
     button(enrolled, "Ask").click().run()
     words = enrolled.settle().words()
     assert "cosine of their-encoder" in words and "uncalibrated" in words and not enrolled.at.exception
+    assert any(f"--also {folder}" in code.value for code in enrolled.at.code)
 
 
 def test_an_encoder_that_is_not_there_is_told_in_one_sentence(enrolled, tmp_path):
