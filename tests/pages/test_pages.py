@@ -258,4 +258,4 @@ def test_the_sidebar_names_what_decides(bench, voice, monkeypatch, tmp_path):
     assert "Finding by tiny · cpu" in bench.words()
     monkeypatch.setattr(models.registry, "DEFAULT_MODEL", str(with_panel(tmp_path / "panelled")))
     bench.upload(("other.wav", voice[:-2_000])).settle()
-    assert "Finding by panel of 6 views · cpu" in bench.words()
+    assert "Finding by panel of 7 views · cpu" in bench.words()
