@@ -30,7 +30,7 @@ CLASSES = {"wavlm": "WavLMForXVector", "unispeech-sat": "UniSpeechSatForXVector"
 
 
 class XVectorEncoder(nn.Module):
-    """A loaded checkpoint. ``name``: of its folder; ``sha256``: of its weights."""
+    """A loaded checkpoint. ``name``: of its folder, or its hub id; ``sha256``: of its weights."""
 
     def __init__(self, model: nn.Module, name: str, sha256: str, normalise: bool) -> None:
         super().__init__()
@@ -85,5 +85,10 @@ def load_xvector(path_or_hub_id: str | Path, *, allow_download: bool = False) ->
     model = load_transformers_model(model_class, folder, config)
     normalise = read_normalise(folder)
     normalise = getattr(config, "feat_extract_norm", "") == "layer" if normalise is None else bool(normalise)
-    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in weight_files(folder)))
-    return XVectorEncoder(model.eval().requires_grad_(False), folder.name, digest.hexdigest(), normalise)
+    digest = hashlib.sha256()
+    for file in weight_files(folder):
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    local = Path(path_or_hub_id).expanduser().is_dir()  # a fetched model's folder is named by its revision
+    name = folder.name if local else str(path_or_hub_id)
+    return XVectorEncoder(model.eval().requires_grad_(False), name, digest.hexdigest(), normalise)

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.also:
         from core.speaker.second import load_second
 
-        second = load_second(options.also, allow_download=options.download)
+        second = load_second(options.also, allow_download=options.download, device=networks.device)
     statuses = set()
     for file in options.files:
         try:

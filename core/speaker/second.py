@@ -42,13 +42,13 @@ class SecondOpinion:
             "kept": self.kept, "rejected": self.rejected, "raw": self.whole, "least_among_references": self.references}}
 
 
-def load_second(path_or_hub_id: str | Path, *, allow_download: bool = False) -> XVectorEncoder:
-    """The encoder. Raises ModelUnavailable with a sentence for the user."""
+def load_second(path_or_hub_id: str | Path, *, allow_download: bool = False, device: Any = "cpu") -> XVectorEncoder:
+    """The encoder on a device. Raises ModelUnavailable with a sentence for the user."""
     from models.encoder import EncoderUnavailable
     from models.xvector import load_xvector
 
     try:
-        return load_xvector(path_or_hub_id, allow_download=allow_download)
+        return load_xvector(path_or_hub_id, allow_download=allow_download).to(device)
     except EncoderUnavailable as problem:
         raise ModelUnavailable(str(problem)) from problem
 

@@ -217,7 +217,7 @@ def export(found: Desk, v: Verification, networks: Any, at: float, other: Any = 
                        file_name=f"{v.sha256[:12]}.speaker.json", mime="application/json", on_click="ignore")
     st.caption("The same from a terminal, for whole references:")
     files = " ".join(shlex.quote(r.name) for r in v.enrolment.references)
-    also = "" if other is None else f" --also {shlex.quote(asked().second[0])}"
+    also = "" if other is None else f" --also {shlex.quote(asked().second.name)}"
     st.code(f"python -m core verify {shlex.quote(found.recording.name)} --enrol {files} --threshold {at:.2f}{also}",
             language="bash")
     with st.expander("What the likelihood ratio compares"):

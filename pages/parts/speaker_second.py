@@ -7,15 +7,18 @@ from typing import Any
 import streamlit as st
 
 from core.jobs import FAILED
-from core.speaker.verdict import segments, verdict
+from core.speaker.verdict import verdict
 from core.speaker.verify import Verification
 from pages.parts import progress, widgets
 from pages.parts.desk import Desk
-from pages.parts.speaker_state import asked, asking_second
+from pages.parts.speaker_state import Second, asked, asking_second
 
 
 def second(found: Desk, v: Verification, networks: Any, at: float) -> Any:
-    """Which encoder to ask, and what it answers beside ours; returns the ``SecondOpinion``, None where there is none."""
+    """Which encoder to ask, and what it answered beside ours. Moving the threshold asks nobody anew.
+
+    Returns the ``SecondOpinion`` at this threshold, None where there is none.
+    """
     st.subheader("A second opinion")
     st.caption("Ask another speaker encoder: a WavLM, UniSpeech-SAT or wav2vec 2.0 x-vector model, from a folder on this "
                "machine or by its hub id. Only its configuration and safetensors are read. Nothing is fetched unless you "
@@ -24,12 +27,12 @@ def second(found: Desk, v: Verification, networks: Any, at: float) -> Any:
     name = left.text_input("Folder or hub id", key="second-name", placeholder="owner/name")
     download = middle.checkbox("Download it if it isn't here", key="second-download")
     if right.button("Ask", key="second-ask", width="stretch", disabled=not name.strip()):
-        asked().second = (name.strip(), download)
+        asked().second = Second(name.strip(), download, v.sha256, v.enrolment.key, round(at, 2))
         st.rerun()
-    if asked().second is None:
+    one = asked().second
+    if one is None or (one.sha256, one.enrolment) != (v.sha256, v.enrolment.key):
         return None
-    kept, rejected = segments(v, at)
-    job = asking_second(found.recording, v, kept, rejected, at)
+    job = asking_second(one, found.recording, v, networks.device)
     job.wait(0.5)
     if not job.ended:
         found.places.append(progress.show(job, "Asking the second encoder", key="second"))
@@ -37,8 +40,11 @@ def second(found: Desk, v: Verification, networks: Any, at: float) -> Any:
     if job.result is None:
         (st.error if job.state == FAILED else st.info)(widgets.plain(job.reason))
         return None
-    _table(verdict(v, networks, at), job.result)
-    return job.result
+    _table(verdict(v, networks, one.threshold), job.result)
+    if one.threshold == round(at, 2):
+        return job.result
+    st.info(f"Asked at the threshold {one.threshold:.2f}. Ask again for what is kept and rejected at {at:.2f}.")
+    return None
 
 
 def _table(ours: Any, theirs: Any) -> None:

@@ -40,6 +40,19 @@ class Lesson:
     snr_db: int = 0
 
 
+@dataclass(frozen=True)
+class Second:
+    """Another encoder that was asked: folder or hub id, whether it may be fetched; about which recording, which enrolment
+    and which threshold on the gate.
+    """
+
+    name: str
+    download: bool
+    sha256: str
+    enrolment: str
+    threshold: float
+
+
 @dataclass
 class Asked:
     """Everything that the page remembers between reruns."""
@@ -51,7 +64,7 @@ class Asked:
     threshold: float = 0.5
     teaching: bool = False
     only: set[tuple] = field(default_factory=set)  # findings asked for: (recording, enrolment, threshold)
-    second: tuple[str, bool] | None = None  # another encoder that is asked: folder or hub id, may it be downloaded
+    second: Second | None = None
     lesson: Lesson = field(default_factory=Lesson)
     heard: dict[str, Opened] = field(default_factory=dict)  # mixtures on the player
 
@@ -149,20 +162,20 @@ def examining_only(recording: Any, chosen: tuple, key: tuple) -> Job:
     return jobs.find(full) or jobs.submit(full, work, weigh=lambda e: e.encoding.n_bytes + e.recording.samples.nbytes)
 
 
-def asking_second(recording: Any, v: Any, kept: tuple, rejected: tuple, at: float) -> Job:
-    """The job that asks the second encoder of :attr:`Asked.second`; its result is a ``SecondOpinion``."""
-    name, download = asked().second
+def asking_second(one: Second, recording: Any, v: Any, device: Any) -> Job:
+    """The job that asks another encoder; its result is a ``SecondOpinion``."""
     enrolled = v.enrolment
 
     def work(job: Job) -> Any:
         from core.speaker.second import load_second, second_opinion
+        from core.speaker.verdict import segments
 
-        job.report(0.1, "fetching and loading" if download else "loading")
-        encoder = load_second(name, allow_download=download)
+        job.report(0.1, "fetching and loading" if one.download else "loading")
+        encoder = load_second(one.name, allow_download=one.download, device=device)
         job.report(0.4, "listening")
-        return second_opinion(encoder, enrolled, recording, kept, rejected)
+        return second_opinion(encoder, enrolled, recording, *segments(v, one.threshold))
 
-    full = ("second encoder", name, download, v.sha256, enrolled.key, round(at, 2))
+    full = ("second encoder", one, str(device))
     return jobs.find(full) or jobs.submit(full, work)
 
 
@@ -188,6 +201,7 @@ def mixing(lesson: Lesson, target: Path, other: Path) -> Job:
 __all__ = [
     "Asked",
     "Lesson",
+    "Second",
     "Wanted",
     "asked",
     "asking_second",

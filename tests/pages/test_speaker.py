@@ -178,6 +178,22 @@ def test_another_encoder_is_asked_and_answers_beside_ours(enrolled, tmp_path):
     assert any(f"--also {folder}" in code.value for code in enrolled.at.code)
 
 
+def test_moving_the_threshold_does_not_ask_another_encoder_anew(enrolled, tmp_path, monkeypatch):
+    from core.speaker import second
+    from tests.tiny_xvector import make_xvector
+
+    calls, real = [], second.second_opinion
+    monkeypatch.setattr(second, "second_opinion", lambda *given: calls.append(1) or real(*given))
+    enrolled.at.text_input(key="second-name").set_value(str(make_xvector(tmp_path / "theirs"))).run()
+    button(enrolled, "Ask").click().run()
+    enrolled.settle()
+    enrolled.at.slider[0].set_value(0.8).run()
+    words = enrolled.settle().words()
+    assert len(calls) == 1 and "cosine of theirs" in words
+    assert any("Asked at the threshold 0.50" in x.value for x in enrolled.at.info)
+    assert not any("--also" in code.value for code in enrolled.at.code)
+
+
 def test_an_encoder_that_is_not_there_is_told_in_one_sentence(enrolled, tmp_path):
     enrolled.at.text_input(key="second-name").set_value(str(tmp_path / "no such folder")).run()
     button(enrolled, "Ask").click().run()
