@@ -161,9 +161,9 @@ def _dropout_s(samples: np.ndarray, speech_rms: float) -> float:
     for at in range(0, len(samples), block):
         part = samples[at : at + block]
         silent = np.abs(part) <= 2.0**-16
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]])))
-        for start, stop in edges.reshape(-1, 2)[np.abs(np.diff(edges)[::2] - (shortest + longest) / 2)
-                                                <= (longest - shortest) / 2]:
+        runs = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]]))).reshape(-1, 2)
+        length = runs[:, 1] - runs[:, 0]
+        for start, stop in runs[(length >= shortest) & (length <= longest)]:
             sides = part[max(0, start - _BESIDE) : start], part[stop : stop + _BESIDE]
             if all(len(x) and np.sqrt(np.mean(np.square(x, dtype=np.float64))) >= _LOUD * speech_rms for x in sides):
                 total += stop - start

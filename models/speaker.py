@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from models.files import load_network
 from models.frontend import HOP, N_MELS, SAMPLE_RATE, triangular_filters
-from models.speaker_campplus import GROWTH, STAGES, FrontEnd, dense_trunk
+from models.speaker_campplus import STAGES, FrontEnd, dense_trunk, trunk_width
 
 HOP_S = HOP / SAMPLE_RATE
 START_S = 0.0  # centre of frame 0
@@ -92,10 +92,7 @@ class SpeakerConfig:
     @property
     def values(self) -> int:
         """Width of what is pooled."""
-        channels = 128
-        for n, _ in self.stages:
-            channels = (channels + n * GROWTH) // 2
-        return channels
+        return trunk_width(self.stages)
 
 
 TINY = SpeakerConfig(((1, 1), (1, 2)), 8, 4)  # for tests
@@ -110,8 +107,7 @@ class SpeakerEncoder(nn.Module):
         super().__init__()
         self.config = config = config or SpeakerConfig()
         self.head = FrontEnd()
-        parts, values = dense_trunk(config.stages, config.bottleneck)
-        self.trunk = nn.Sequential(parts)
+        self.trunk, values = nn.Sequential(dense_trunk(config.stages, config.bottleneck)), config.values
         self.attention = nn.Sequential(nn.Conv1d(values, config.attention, 1), nn.Tanh(),
                                        nn.Conv1d(config.attention, 1, 1))
         self.out = nn.Linear(2 * values, WIDTH)

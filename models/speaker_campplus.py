@@ -126,8 +126,16 @@ class Statistics(nn.Module):
         return torch.cat([x.mean(2), x.std(2)], 1).unsqueeze(2)
 
 
-def dense_trunk(stages: Sequence[tuple[int, int]], bottleneck: int) -> tuple[OrderedDict[str, nn.Module], int]:
-    """What lies between the front end and the pooling, (B, 320, T) -> (B, C, ceil(T / 2)), and C."""
+def trunk_width(stages: Sequence[tuple[int, int]]) -> int:
+    """How many channels :func:`dense_trunk` ends with."""
+    channels = 128
+    for n, _ in stages:
+        channels = (channels + n * GROWTH) // 2
+    return channels
+
+
+def dense_trunk(stages: Sequence[tuple[int, int]], bottleneck: int) -> OrderedDict[str, nn.Module]:
+    """What lies between the front end and the pooling: (B, 320, T) -> (B, trunk_width(stages), ceil(T / 2))."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     parts["tdnn"] = Unit(nn.Conv1d(PLANES * 10, 128, 5, 2, 2, bias=False), _activation(128))
     channels = 128
@@ -138,7 +146,7 @@ def dense_trunk(stages: Sequence[tuple[int, int]], bottleneck: int) -> tuple[Ord
                                     activate_first=True)
         channels //= 2
     parts["out_nonlinear"] = _activation(channels)
-    return parts, channels
+    return parts
 
 
 class CamPlusPlus(nn.Module):
@@ -147,9 +155,10 @@ class CamPlusPlus(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = FrontEnd()
-        parts, channels = dense_trunk(STAGES, BOTTLENECK)
+        parts = dense_trunk(STAGES, BOTTLENECK)
         parts["stats"] = Statistics()
-        parts["dense"] = Unit(nn.Conv1d(2 * channels, 192, 1, bias=False), _activation(192, affine=False, relu=False))
+        width = 2 * trunk_width(STAGES)
+        parts["dense"] = Unit(nn.Conv1d(width, 192, 1, bias=False), _activation(192, affine=False, relu=False))
         self.xvector = nn.Sequential(parts)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The networks of a speaker verification: the encoder of voices and the gate (SVVAD), found, checked and kept loaded.
 
-    models/weights/speaker-cam-tiny   the encoder, its calibration and its card
+    models/weights/speaker-cam-tiny     the encoder, its calibration and its card
     models/weights/svvad-tiny           the gate, its card, and the calibration of gated scores where there is one
 
 Nothing is downloaded and nothing is unpickled. Where a folder is missing there is no verification, and `shipped` says so.

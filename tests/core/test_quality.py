@@ -13,16 +13,15 @@ from scipy.signal import firwin, lfilter
 
 from core import speech_bands
 from core.quality import QUALITY_LIMITS, measure_quality
+from core.training.robustness_conditions import lost_packets
 from tests.factories import RATE, melody, noise, recording, tone, voiced, with_noise
 
 CODES = {"silence", "too-little-speech", "low-snr", "tones", "clipping", "dropouts", "narrow-bandwidth",
          "level", "dc-offset"}
 
 
-def lost(samples: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """Packets of 20 ms replaced by silence, independently of each other."""
-    kept = np.random.default_rng(seed).random(-(-len(samples) // 320)) >= share
-    return (samples * np.repeat(kept, 320)[: len(samples)]).astype(np.float32)
+def lost(samples: np.ndarray, share: float) -> np.ndarray:
+    return lost_packets(samples, np.random.default_rng(0), share=share)
 
 
 def _fatal(samples: np.ndarray) -> set[str]:
