@@ -4,8 +4,8 @@ Five views are fixed transforms (``models.views``). Two are read from the publis
 ASVspoof 5 and frozen here: what it hands to its own output layer, and the maxima over time of the maps in the middle of
 its encoder, per channel and row. A member has 80 to 1,472 weights, is fitted in closed form and can be read: with fifty
 systems from twenty sources to learn from, networks with more freedom learn the sources. The members' errors differ, so
-the sum is better than any of them. The frame score has two parts: what the views' tracks do around a moment, and how far the
-network's maps there are from their mean. Fitting lives in ``core.training``.
+the sum is better than any of them. The frame score has two parts: what the views' tracks do around a moment, and how
+far the network's maps there are from their mean. Fitting lives in ``core.training``.
 """
 
 from __future__ import annotations
