@@ -158,7 +158,7 @@ def _part_row(entropy: EntropyAnalysis | ClipEvidence, reference: Mapping[str, n
     value = part_evidence(lowest(track.values), entropy.clip_score / LN10, _limit(reference, "part_share") or 0.0)
     stands_out = value < limit
     state = ("as in one of twenty untouched recordings: listen to the marked stretches, the recording may be synthetic "
-             "in part" if stands_out else "nothing stands out")
+             "in part or throughout" if stands_out else "nothing stands out")
     label = "A part that stands out"
     words = (f"{label}: the lowest tenth of the score over time, with the score of the whole, reaches {value:+.2f}, "
              f"limit {limit:+.2f}; {state}.")

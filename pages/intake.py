@@ -168,13 +168,10 @@ def _recording(opened: Opened) -> None:
         st.warning(widgets.plain(warning))
     plain_player(found)
     _next(found)
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Identity and container")
-        _identity(recording)
-    with right:
-        st.subheader("Quality")
-        widgets.checks(quality.checks)
+    st.subheader("Quality")  # as wide as the page: what failed explains itself beside its limit
+    widgets.checks(quality.checks)
+    st.subheader("Identity and container")
+    _identity(recording)
     progress.follow([], jobs=[examination])
 
 
