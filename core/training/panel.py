@@ -1,7 +1,13 @@
 """Fitting the panel: statistics of every window once, then ridge regressions in closed form, fold by fold in seconds.
 
 Balance decides more than anything else here: a window counts by its share of the clip, a clip by the inverse square
-root of its system's size, a source by the square root of its own, and each class for one half.
+root of its system's size, a source by the square root of its own, and each class for one half. And what tells one
+source from another within a class is penalised beside the sum of squares: it is what a detector must not learn.
+
+Reference
+---------
+Hatch, Kajarekar & Stolcke 2006, "Within-class covariance normalization for SVM-based speaker recognition", Interspeech
+(the idea of the penalty on sources).
 """
 
 from __future__ import annotations
@@ -39,6 +45,7 @@ class PanelRecipe:
     copies: bool = True  # among these
     more_share: float = 0.6  # of each class's weight goes to clips from beyond the declared folds
     degraded_share: float = 0.1  # of a clip's weight
+    source_penalty: float = 1.0  # on the scatter of the sources' means, relative to that of the clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +144,11 @@ def _balanced(clips: Sequence[Clip]) -> dict[str, float]:
     return {name: value / total for name, value in raw.items()}
 
 
-def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: float) -> Linear:
-    """Weighted ridge regression on standardised, cut-off statistics. x (R, D), target (R,) in -1..1, weight (R,)."""
+def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: float,
+               source: np.ndarray | None = None, source_penalty: float = 1.0) -> Linear:
+    """Weighted ridge regression on standardised, cut-off statistics. x (R, D), target (R,) in -1..1, weight (R,); with
+    source (R,), directions in which the sources of a class lie apart are penalised too.
+    """
     x = x.astype(np.float32)
     weight = weight / weight.sum()
     mean = np.median(x, axis=0)
@@ -147,6 +157,9 @@ def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: f
     centre, level = weight @ z, float(weight @ target)
     rows = (z - centre) * np.sqrt(weight)[:, None]
     goal = (target - level) * np.sqrt(weight)
+    if source is not None:
+        apart = np.sqrt(source_penalty) * _sources_apart(z - centre, target, weight, source)
+        rows, goal = np.concatenate([rows, apart]), np.concatenate([goal, np.zeros(len(apart), goal.dtype)])
     scale = penalty * z.shape[1] / 1_000.0
     if len(rows) > z.shape[1]:
         solution = np.linalg.solve(rows.T @ rows + scale * np.eye(z.shape[1], dtype=np.float32), rows.T @ goal)
@@ -158,6 +171,22 @@ def fit_linear(x: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: f
     return linear
 
 
+def _sources_apart(z: np.ndarray, target: np.ndarray, weight: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """How far each source's mean is from its class's, as rows (G, D) whose squares sum to the scatter. z (R, D). A source
+    counts by the square root of its weight, each class for one half.
+    """
+    found = []
+    for side in np.unique(target):
+        names, group = np.unique(source[target == side], return_inverse=True)
+        share = np.zeros((len(names), len(group)), np.float32)
+        share[group, np.arange(len(group))] = weight[target == side]
+        size = share.sum(1)
+        means = (share @ z[target == side]) / size[:, None]
+        part = np.sqrt(size) / np.sqrt(size).sum()
+        found.append(np.sqrt(0.5 * part)[:, None] * (means - part @ means))
+    return np.concatenate(found).astype(np.float32)
+
+
 def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Panel) -> Panel:
     """Fit the members on the clips' mean vectors. ``blank`` brings the frozen network; the frame score is
     ``core.training.panel_frames``' business.
@@ -167,6 +196,7 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Pan
     rows = np.flatnonzero(np.isin(bank.clip, list(chosen)) & np.isin(bank.view, recipe.views))
     group, names, views_of = _by_clip(bank, rows)
     target = np.array([1.0 if chosen[name].bonafide else -1.0 for name in names])
+    source = np.array([chosen[name].source for name in names]) if recipe.source_penalty else None
     weight = np.array([share[name] for name in names]) * _parts(names, views_of == 0, recipe.degraded_share)
     panel = blank.unfitted()
     shares = []
@@ -174,7 +204,8 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Pan
         vectors = _means(bank.vectors[name][rows], group, bank.samples[rows])
         used = np.isin(views_of, recipe.network_views if name in NETWORK_VIEWS else recipe.views)
         penalty = {NETWORK_VIEW: recipe.network_penalty, MAPS_VIEW: recipe.maps_penalty}.get(name, recipe.penalty)
-        linear = fit_linear(vectors[used], target[used], weight[used], penalty)
+        linear = fit_linear(vectors[used], target[used], weight[used], penalty,
+                            None if source is None else source[used], recipe.source_penalty)
         panel.members[name] = linear
         spread = float(np.sqrt(np.cov(apply(linear, vectors[used]), aweights=weight[used])))
         shares.append(1.0 / max(spread, 1e-6) if name in recipe.members else 0.0)
@@ -235,7 +266,8 @@ def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
     """
     found = {"panel": recipe, "corpus-only": replace(recipe, more=False), "no-copies": replace(recipe, copies=False),
              "no-augmentation": replace(recipe, views=(0,)),
-             "degraded-share-0.3": replace(recipe, degraded_share=0.3)}
+             "degraded-share-0.3": replace(recipe, degraded_share=0.3),
+             "no-source-penalty": replace(recipe, source_penalty=0.0)}
     for name in recipe.members:
         found[f"without-{name}"] = replace(recipe, members=tuple(m for m in recipe.members if m != name))
     found["without-the-network"] = replace(recipe, members=tuple(m for m in recipe.members if m not in NETWORK_VIEWS))

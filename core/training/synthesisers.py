@@ -2,11 +2,12 @@
 
 An adapter lists its voices and turns an :class:`Utterance` into mono samples. Commands are run without a shell, with the
 text in a file or after ``--``, and with a time limit. Nothing is downloaded; the texts are ours (``recipes/texts.toml``).
-Neural synthesisers from packages are in ``synthesisers_neural``.
+Synthesisers from packages are in ``synthesisers_neural`` and ``synthesisers_packaged``.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -176,7 +177,7 @@ class Festival(Synthesiser):
 
 
 class OpenJTalk(Synthesiser):
-    """Open JTalk: HMM synthesis of Japanese, with any .htsvoice on the usual paths."""
+    """Open JTalk: HMM synthesis of Japanese, with any .htsvoice on the usual paths, or that of the package pyopenjtalk."""
 
     name, licence = "open-jtalk", "BSD-3-Clause; voices have their own"
     DICTIONARY = Path("/var/lib/mecab/dic/open-jtalk/naist-jdic")
@@ -185,10 +186,12 @@ class OpenJTalk(Synthesiser):
     def absent(self) -> str:
         if not shutil.which("open_jtalk") or not self.DICTIONARY.is_dir():
             return "absent: apt-get install open-jtalk open-jtalk-mecab-naist-jdic"
-        return "" if self.voices() else "no .htsvoice in /usr/share/hts-voice"
+        return "" if self.voices() else "no .htsvoice in /usr/share/hts-voice: pip install pyopenjtalk-plus has one"
 
     def _files(self) -> dict[str, Path]:
-        return {path.stem: path for root in self.ROOTS for path in sorted(root.rglob("*.htsvoice"))}
+        package = importlib.util.find_spec("pyopenjtalk")
+        inside = [Path(package.origin).parent / "htsvoice"] if package and package.origin else []
+        return {path.stem: path for root in (*self.ROOTS, *inside) for path in sorted(root.rglob("*.htsvoice"))}
 
     def voices(self) -> list[Voice]:
         return [Voice(name, "ja", f"hts-{name}", "open-jtalk-hmm", (f"voice:{name}",)) for name in self._files()]
@@ -205,8 +208,10 @@ class OpenJTalk(Synthesiser):
 def synthesisers() -> Mapping[str, Synthesiser]:
     """Every adapter there is, by name, whether or not its engine is installed."""
     from core.training.synthesisers_neural import Hibari, Kokoro, Piper
+    from core.training.synthesisers_packaged import Pico, PiperLibriTTS
 
-    return {engine.name: engine for engine in (EspeakNG(), Flite(), Festival(), OpenJTalk(), Piper(), Kokoro(), Hibari())}
+    return {engine.name: engine for engine in (EspeakNG(), Flite(), Festival(), OpenJTalk(), Pico(), Piper(),
+                                               PiperLibriTTS(), Kokoro(), Hibari())}
 
 
 def speak(utterance: Utterance) -> np.ndarray:

