@@ -105,7 +105,7 @@ def plan_copies(recipe: BuildRecipe, jobs: Sequence[Job], told: dict[str, str]) 
             if not usable[name] or _seed(clip.clip, name) % 1000 >= share * 1000:
                 continue
             # the vocoder of the highest hash: another one found later moves only the clips that it gets itself
-            vocoder = max(vocoders, key=lambda v: _seed(clip.clip, v.stem)) if name == "neural" else None  # noqa: B023
+            vocoder = max(vocoders, key=lambda v: _seed(clip.clip, v.stem)) if name == "neural" else None
             planned.append(replace(job, item=replace(job.item, clip=_copy(clip, name, vocoder)), vocoder=vocoder))
     return planned
 

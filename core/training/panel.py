@@ -73,7 +73,8 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
     A second call with the same clips reads them back. ``folder`` is the prepared working folder. Where ``panel`` is muted
     to its network, the vectors of what reads it are zeros.
     """
-    key = zlib.crc32("|".join([*panel.names, *(c.clip for c in clips)]).encode())
+    heard = "heard" if panel.listens else "muted"
+    key = zlib.crc32("|".join([heard, *panel.names, *(c.clip for c in clips)]).encode())
     path = folder / "panel" / f"sound{view}-{len(clips)}-{key:08x}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)

