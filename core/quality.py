@@ -42,8 +42,8 @@ class QualityLimits:
     tonal_advice: float = 0.2
     bandwidth_fatal_hz: float = 6_000.0   # below it every score moves towards bona fide (the card's robustness table)
     bandwidth_advice_hz: float = 6_500.0
-    snr_fatal_db: float = 13.0            # noise moves every score towards synthesis (the same table)
-    snr_advice_db: float = 18.0
+    snr_fatal_db: float = 20.0            # noise moves every score towards synthesis (the same table)
+    snr_advice_db: float = 24.0
     dropout_fatal: float = 0.06           # of the speech, as digital silence cut into it
     dropout_advice: float = 0.005
     dc_advice: float = 0.02               # of full scale

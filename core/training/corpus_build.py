@@ -87,35 +87,28 @@ def gather(recipe: BuildRecipe, corpus: Path, dropped: list[Dropped]) -> tuple[l
 
 
 def plan_copies(recipe: BuildRecipe, jobs: Sequence[Job], told: dict[str, str]) -> list[Job]:
-    """The copies of the bona fide and of the text-to-speech clips, chosen by a hash of the clip's name, so always the
-    same. A copier that can't work here is told and left out.
+    """The copies of the bona fide clips, chosen by a hash of the clip's name, so always the same. A copier that can't
+    work here is told and left out.
     """
     vocoders = find_vocoders(recipe)
-    usable = {}
-    for name in {**recipe.copies, **recipe.recopies}:
+    shares = {name: share for name, share in recipe.copies.items() if share}
+    for name in list(shares):
         missing = copies.absent(name) if name != "neural" else "" if vocoders else f"no vocoders in {recipe.vocoders!r}"
-        usable[name] = not missing
         if missing:
             told[f"copier {name}"] = missing
+            del shares[name]
     planned = []
     for job in jobs:
         clip = job.item.clip
-        shares = recipe.copies if clip.bonafide else recipe.recopies if clip.family == "tts" else {}
-        for name, share in shares.items():
-            if not usable[name] or _seed(clip.clip, name) % 1000 >= share * 1000:
+        for name, share in shares.items() if clip.bonafide else ():
+            if _seed(clip.clip, name) % 1000 >= share * 1000:
                 continue
-            # the vocoder of the highest hash: another one found later moves only the clips that it gets itself
-            vocoder = max(vocoders, key=lambda v: _seed(clip.clip, v.stem)) if name == "neural" else None
-            planned.append(replace(job, item=replace(job.item, clip=_copy(clip, name, vocoder)), vocoder=vocoder))
+            vocoder = vocoders[_seed(clip.clip, "which") % len(vocoders)] if name == "neural" else None
+            copier = vocoder.stem if vocoder else name
+            copy = replace(clip, clip=f"{clip.clip}-{copier}", label="spoof", system=f"copy:{copier}", partial="",
+                           family="vc" if name == "world-vc" else "copy", parent=clip.clip, copier=copier)
+            planned.append(replace(job, item=replace(job.item, clip=copy), vocoder=vocoder))
     return planned
-
-
-def _copy(clip: Clip, name: str, vocoder: Path | None) -> Clip:
-    """The manifest's line of a copy by a copier, or by a vocoder of our own."""
-    copier = vocoder.stem if vocoder else name
-    family = "vc" if name == "world-vc" else "copy" if clip.bonafide else clip.family
-    return replace(clip, clip=f"{clip.clip}-{copier}", label="spoof", partial="", parent=clip.clip, copier=copier,
-                   system=f"copy:{copier}" if clip.bonafide else f"{clip.system}>{copier}", family=family)
 
 
 def find_vocoders(recipe: BuildRecipe) -> list[Path]:

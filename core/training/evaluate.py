@@ -176,7 +176,7 @@ def identity(name: str) -> dict:
                  "overwritten)",
         "command": "python -m core train && python -m core evaluate (see README)",
         "limits": [
-            "The panel's views, and what it is trained on beyond the corpus, were chosen while looking at these "
+            "The panel's views, their weights, and what it is trained on beyond the corpus were chosen while looking at these "
             "partitions of this corpus, so no figure here is from material that had no part in the choice.",
             "AASIST was trained by others on ASVspoof 5, whose systems may include relatives of the ones measured here.",
             "Fifty-two systems, mostly of 2020 to 2024, and mostly English read speech; a newer system, another language "
@@ -184,7 +184,7 @@ def identity(name: str) -> dict:
             "Speech that a neural codec resynthesised counts as spoof here.",
             "Strong compression moves every score towards bona fide and noise moves every score towards synthesis, "
             "before the ranking suffers: at MP3 32 kbit/s and at Vorbis' lowest quality most spoofs of the robustness "
-            "table score like bona fide speech. Below 6 kHz of bandwidth and 13 dB of signal to noise no finding is "
+            "table score like bona fide speech. Below 6 kHz of bandwidth and 20 dB of signal to noise no finding is "
             "given.",
         ],
     }

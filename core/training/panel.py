@@ -43,9 +43,10 @@ class PanelRecipe:
     views: tuple[int, ...] = (0, 2)  # prepared views of each clip: 0 is undegraded
     more: bool = True
     copies: bool = True  # among these
-    more_share: float = 0.6  # of each class's weight goes to clips from beyond the declared folds
+    more_share: float = 0.75  # of each class's weight goes to clips from beyond the declared folds
     degraded_share: float = 0.1  # of a clip's weight
-    source_penalty: float = 1.0  # on the scatter of the sources' means, relative to that of the clips
+    emphasis: tuple[tuple[str, float], ...] = (("residual", 2.0), ("maps", 1.5))  # weights in the sum; others have 1
+    source_penalty: float = 0.7  # on the scatter of the sources' means, relative to that of the clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +201,7 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Pan
     source = np.array([chosen[name].source for name in names]) if recipe.source_penalty else None
     weight = np.array([share[name] for name in names]) * _parts(names, views_of == 0, recipe.degraded_share)
     panel = blank.unfitted()
-    shares = []
+    shares, emphasis = [], dict(recipe.emphasis)
     for name in panel.names:
         vectors = _means(bank.vectors[name][rows], group, bank.samples[rows])
         used = np.isin(views_of, recipe.network_views if name in NETWORK_VIEWS else recipe.views)
@@ -209,7 +210,7 @@ def fit_panel(bank: Bank, clips: Sequence[Clip], recipe: PanelRecipe, blank: Pan
                             None if source is None else source[used], recipe.source_penalty)
         panel.members[name] = linear
         spread = float(np.sqrt(np.cov(apply(linear, vectors[used]), aweights=weight[used])))
-        shares.append(1.0 / max(spread, 1e-6) if name in recipe.members else 0.0)
+        shares.append(emphasis.get(name, 1.0) / max(spread, 1e-6) if name in recipe.members else 0.0)
     panel.share.copy_(torch.tensor(shares) / len(recipe.members))
     return panel.eval().requires_grad_(False)
 
@@ -268,7 +269,7 @@ def variants(recipe: PanelRecipe) -> dict[str, PanelRecipe]:
     found = {"panel": recipe, "corpus-only": replace(recipe, more=False), "no-copies": replace(recipe, copies=False),
              "no-augmentation": replace(recipe, views=(0,)),
              "degraded-share-0.3": replace(recipe, degraded_share=0.3),
-             "no-source-penalty": replace(recipe, source_penalty=0.0)}
+             "no-source-penalty": replace(recipe, source_penalty=0.0), "even-members": replace(recipe, emphasis=())}
     for name in recipe.members:
         found[f"without-{name}"] = replace(recipe, members=tuple(m for m in recipe.members if m != name))
     found["without-the-network"] = replace(recipe, members=tuple(m for m in recipe.members if m not in NETWORK_VIEWS))

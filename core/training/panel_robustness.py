@@ -34,7 +34,8 @@ def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, n: int, key
                                  lambda c=c: load(c)) for c in chosen]
 
     def scorer(samples: np.ndarray) -> tuple[float, bool]:
-        return score_samples(panel, samples)[0], refuses(samples)
+        refused = refuses(samples)
+        return (float("nan"), True) if refused else (score_samples(panel, samples)[0], False)
 
     def progress(done: int, total: int) -> None:
         if done % 500 == 0 or done == total:

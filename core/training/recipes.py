@@ -32,8 +32,7 @@ LIMITS = {"views": (1, 64), "seed": (0, 2**31 - 1), "max_seconds": (0.5, 60.0)}
 @dataclass(frozen=True)
 class BuildRecipe:
     """What to build. views: the clean one and the degraded ones of each clip; copies: share of the bona fide clips that
-    gets a copy by each copier, ``neural`` by one of the vocoders found in the folder ``vocoders``; recopies: the same of
-    text-to-speech clips, which then end in another vocoder than their own.
+    gets a copy by each copier, ``neural`` for every vocoder found in the folder ``vocoders``.
     """
 
     name: str = "unnamed"
@@ -44,7 +43,6 @@ class BuildRecipe:
     vocoders: str = ""
     source: tuple[Mapping[str, Any], ...] = ()
     folder: Path = Path()  # where relative paths start
-    recopies: Mapping[str, float] = field(default_factory=dict)
 
 
 def load_recipe(name: str | Path) -> BuildRecipe:
@@ -66,7 +64,7 @@ def shipped() -> list[str]:
 
 
 def _checked(path: Path, values: Any) -> BuildRecipe:
-    known = {"name", "views", "seed", "max_seconds", "copies", "recopies", "vocoders", "source"}
+    known = {"name", "views", "seed", "max_seconds", "copies", "vocoders", "source"}
     if not isinstance(values, dict) or set(values) - known:
         extra = ", ".join(sorted(set(values) - known)) if isinstance(values, dict) else "no table"
         raise CorpusError(f"The recipe {path} has unknown entries: {extra}.")
@@ -75,27 +73,26 @@ def _checked(path: Path, values: Any) -> BuildRecipe:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not (whole or (key == "max_seconds" and isinstance(value, float))) or not low <= value <= high:
             raise CorpusError(f"The recipe {path}: {key} must lie between {low} and {high}, not be {value!r}.")
-    sources = values.get("source", [])
+    sources, shares = values.get("source", []), values.get("copies", {})
     if not isinstance(sources, list) or not sources or not all(isinstance(s, dict) for s in sources):
         raise CorpusError(f"The recipe {path} needs at least one [[source]].")
     for entry in sources:
         if entry.get("kind") not in SOURCES:
             raise CorpusError(f"The recipe {path}: there is no source of kind {entry.get('kind')!r}; known are "
                               f"{', '.join(SOURCES)}.")
-    for key in ("copies", "recopies"):
-        _check_copies(path, key, values.get(key, {}))
-    if not isinstance(values.get("vocoders", ""), str):
-        raise CorpusError(f"The recipe {path}: vocoders must name a folder.")
+    _check_copies(path, shares, values.get("vocoders", ""))
     start = Path.cwd() if path.parent == SHIPPED else path.parent
     return BuildRecipe(**{**values, "source": tuple(sources)}, folder=start.resolve())
 
 
-def _check_copies(path: Path, key: str, shares: Any) -> None:
+def _check_copies(path: Path, shares: Any, vocoders: Any) -> None:
     from core.training.copies import COPIERS
 
     names = {*COPIERS, "neural"}
     if not isinstance(shares, dict) or set(shares) - names:
-        raise CorpusError(f"The recipe {path}: {key} can be made by {', '.join(sorted(names))}.")
+        raise CorpusError(f"The recipe {path}: copies can be made by {', '.join(sorted(names))}.")
     for name, share in shares.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise CorpusError(f"The recipe {path}: the share of {name} must lie between 0 and 1, not be {share!r}.")
+    if not isinstance(vocoders, str):
+        raise CorpusError(f"The recipe {path}: vocoders must name a folder.")

@@ -192,7 +192,7 @@ class OpenJTalk(Synthesiser):
         package = importlib.util.find_spec("pyopenjtalk")
         inside = [Path(package.origin).parent / "htsvoice"] if package and package.origin else []
         found = [path for root in (*self.ROOTS, *inside) for path in sorted(root.rglob("*.htsvoice"))]
-        return {path.stem: path for path in found if path.read_bytes()[:8] == b"[GLOBAL]"}  # a licence may be called so too
+        return {path.stem: path for path in found if path.read_bytes()[:8] == b"[GLOBAL]"}  # licences are called so too
 
     def voices(self) -> list[Voice]:
         return [Voice(name, "ja", f"hts-{name}", "open-jtalk-hmm", (f"voice:{name}",)) for name in self._files()]

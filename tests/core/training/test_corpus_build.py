@@ -7,7 +7,6 @@ import errno
 import json
 import shutil
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -222,36 +221,6 @@ def test_neural_copies_come_from_the_vocoders_of_the_recipe(corpus: Path, tmp_pa
     assert {c.parent for c in made} == {"r0", "r1"} and not report.dropped
 
 
-def test_speech_of_a_synthesiser_can_end_in_another_vocoder(corpus: Path, tmp_path: Path, monkeypatch) -> None:
-    """It stays synthetic speech, on its voice's side of every split, under a name of its own."""
-    monkeypatch.setattr(corpus_make, "speak", lambda utterance: voiced(len(utterance.text) / 10, 150))
-    monkeypatch.setattr(speech.synthesisers()["espeak-ng"], "absent", lambda: "")
-    source = {"kind": "synthesis", "engines": ["espeak-ng"], "clips": 2}
-    report = build(recipe(corpus, source=(source,), copies={"phase": 1.0}, recopies={"griffin-lim": 1.0}),
-                   tmp_path / "out", workers=1)
-    made = {c.clip: c for c in report.clips}
-    again = [c for c in made.values() if c.copier]
-    assert again and {c.copier for c in again} == {"griffin-lim"}
-    for c in again:
-        parent = made[c.parent]
-        assert c.system == f"{parent.system}>griffin-lim" and (c.family, c.label) == ("tts", "spoof")
-        assert (c.speaker, c.source, c.group) == (parent.speaker, parent.source, parent.group)
-
-
-def test_another_vocoder_moves_only_the_copies_that_it_makes(corpus: Path, tmp_path: Path) -> None:
-    from models.vocoder import VocoderConfig, build_vocoder, save_vocoder
-
-    (tmp_path / "v").mkdir()
-    chosen = []
-    for number in range(6):
-        save_vocoder(build_vocoder(VocoderConfig(channels=16, blocks=1)), tmp_path / "v" / f"istft-{number}.safetensors")
-        asked = recipe(corpus, copies={"neural": 1.0}, vocoders=str(tmp_path / "v"))
-        jobs = [corpus_build.Job(item, tmp_path, 1, 0, 8.0) for item in corpus_build.gather(asked, corpus, [])[0]]
-        chosen.append({j.item.clip.parent: j.item.clip.copier for j in corpus_build.plan_copies(asked, jobs, {})})
-    for number, (before, after) in enumerate(pairwise(chosen), 1):
-        assert all(after[k] in (before[k], f"istft-{number}") for k in before)
-
-
 def test_a_published_corpus_is_built_with_missing_audio_named(tmp_path: Path) -> None:
     root = tmp_path / "itw"
     sound(root / "0.wav")
@@ -349,7 +318,6 @@ def test_shipped_recipes_are_valid(name: str) -> None:
     ("[[source]]\nkind='magic'", "no source of kind 'magic'"),
     ("[copies]\nphoto = 1\n[[source]]\nkind='manifest'", "copies can be made by"),
     ("[copies]\nworld = 2\n[[source]]\nkind='manifest'", "share of world"),
-    ("[recopies]\nphoto = 1\n[[source]]\nkind='manifest'", "recopies can be made by"),
     ("[[source", "not valid"),
 ])
 def test_a_wrong_recipe_is_refused_with_its_reason(tmp_path: Path, text: str, words: str) -> None:
