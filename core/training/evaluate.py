@@ -176,8 +176,8 @@ def identity(name: str) -> dict:
                  "overwritten)",
         "command": "python -m core train && python -m core evaluate (see README)",
         "limits": [
-            "The panel's views, their weights, and what it is trained on beyond the corpus were chosen while looking at these "
-            "partitions of this corpus, so no figure here is from material that had no part in the choice.",
+            "The panel's views, their weights, and what it is trained on beyond the corpus were chosen while looking at "
+            "these partitions of this corpus, so no figure here is from material that had no part in the choice.",
             "AASIST was trained by others on ASVspoof 5, whose systems may include relatives of the ones measured here.",
             "Fifty-two systems, mostly of 2020 to 2024, and mostly English read speech; a newer system, another language "
             "or a replayed recording can be harder.",

@@ -50,6 +50,7 @@ REFUSED = {
     "one click": (np.eye(1, 3 * RATE, RATE, dtype=np.float32)[0], "too-little-speech"),
     "a fifth of a second": (voiced(0.2), "too-little-speech"),
     "speech in noise at 0 dB": (with_noise(voiced(5), 0), "low-snr"),
+    "speech in noise at 15 dB": (with_noise(voiced(5), 15), "low-snr"),
     "a seventh of the packets lost": (lost(voiced(8), 0.15), "dropouts"),
     "speech at the rails": (np.clip(40 * voiced(4), -1, 1), "clipping"),
     "speech below 2 kHz": (lfilter(firwin(401, 2000, fs=RATE), 1, voiced(4)).astype(np.float32),
@@ -75,7 +76,7 @@ def test_bursts_of_noise_are_seldom_taken_for_speech():
 
 
 @pytest.mark.parametrize(("samples", "code"), [
-    (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 14), "low-snr"),
+    (voiced(1.5), "too-little-speech"), (with_noise(voiced(5), 22), "low-snr"),
     (voiced(4, level=0.005), "level"), (lost(voiced(8), 0.03), "dropouts"),
     (voiced(4) + np.float32(0.1), "dc-offset"),
     (lfilter(firwin(401, 6200, fs=RATE), 1, with_noise(voiced(4), 30)).astype(np.float32), "narrow-bandwidth"),

@@ -148,6 +148,17 @@ def test_members_without_a_say_have_no_share_and_the_rest_is_told_apart():
     assert set(members) == set(panel.names)
 
 
+def test_emphasis_multiplies_a_members_part_of_the_sum_and_nothing_else():
+    clips = corpus(3)
+    bank = bank_of(clips)
+    even = fit_panel(bank, clips, PanelRecipe(views=(0,), emphasis=()), BLANK)
+    more = fit_panel(bank, clips, PanelRecipe(views=(0,), emphasis=(("lines", 3.0),)), BLANK)
+    factor = (more.share / even.share).tolist()
+    wanted = {n: 3.0 if n == "lines" else 1.0 for n in more.names}
+    assert dict(zip(more.names, factor, strict=True)) == pytest.approx(wanted)
+    assert all(torch.equal(even.members[n].weight, more.members[n].weight) for n in even.names)
+
+
 def test_a_clip_is_the_mean_of_its_windows_by_length():
     clips = corpus(1)
     bank = bank_of(clips)
