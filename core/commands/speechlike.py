@@ -31,7 +31,7 @@ def speechlike(seconds: float, seed: int = 0, *, level: float = 0.1) -> np.ndarr
             (rng.uniform(0.25, 0.6) if rng.random() < 0.12 else rng.uniform(0.0, 0.06)) * RATE
         )
     sound *= level / max(1e-9, float(np.sqrt(np.mean(sound**2))))
-    return (sound + rng.normal(0, level * 0.003, n)).astype(np.float32)
+    return (sound + rng.normal(0, level * 0.01, n)).astype(np.float32)
 
 
 def _syllable(n: int, rng: np.random.Generator) -> np.ndarray:
