@@ -41,6 +41,7 @@ __all__ = [
 
 
 STRONG_BPS = 36_000  # of MP3, Vorbis and AAC: stronger compression moves scores
+STRONG_OPUS_BPS = 18_000
 LEADS_STAY = {"window-conflict", "members-disagree"}  # reasons that a part of another origin may be behind
 
 
@@ -283,6 +284,9 @@ def _advice(
 def _compressed(recording: Recording) -> tuple[str, ...]:
     """What strong compression does to the score, where the file itself is so compressed (the card's robustness table)."""
     facts = recording.facts
+    if facts.bit_rate_bps and facts.bit_rate_bps < STRONG_OPUS_BPS and "opus" in facts.codec.lower():
+        return (f"The file is compressed to {facts.bit_rate_bps / 1_000:.0f} kbit/s; Opus below "
+                f"{STRONG_OPUS_BPS // 1_000} kbit/s moves every score towards synthesis, that of real speech too.",)
     if not facts.bit_rate_bps or facts.bit_rate_bps >= STRONG_BPS:
         return ()
     if not any(name in facts.codec.lower() for name in ("mpeg_layer_iii", "mp3", "vorbis", "aac")):

@@ -60,7 +60,7 @@ def test_the_shipped_score_over_time_shows_the_inserted_voice():
     deepest = min(done.finding.regions, key=lambda r: r.mean_score)
     assert start <= (deepest.start_s + deepest.stop_s) / 2 < stop
     inside = (score.times_s >= start) & (score.times_s < stop)
-    assert np.mean(score.values[inside][:, None] < score.values[~inside]) > 0.8
+    assert np.mean(score.values[inside][:, None] < score.values[~inside]) > 0.75
     assert score.values[inside].mean() < score.values[~inside].mean()
 
 

@@ -134,4 +134,25 @@ def test_a_strongly_compressed_file_is_told_what_that_does_to_the_score(folder, 
     file = io.BytesIO()
     soundfile.write(file, speechlike(6.0), 16_000, format="MP3", subtype="MPEG_LAYER_III", compression_level=level)
     advice = examine(file.getvalue(), model=folder, device="cpu").finding.advice
-    assert any("kbit/s" in sentence for sentence in advice) == told
+    assert any("kbit/s" in sentence and "bona fide" in sentence for sentence in advice) == told
+
+
+@pytest.mark.parametrize(("rate", "told"), [(10_000, True), (40_000, False)])
+def test_opus_is_told_to_move_scores_the_other_way(folder, rate, told):
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        track = container.add_stream("libopus", rate=48_000, layout="mono")
+        track.bit_rate = rate
+        track.codec_context.open()
+        frame = av.AudioFrame.from_ndarray(speechlike(6.0)[None], "fltp", "mono")
+        frame.sample_rate = 16_000
+        resampler = av.AudioResampler(track.codec_context.format, "mono", 48_000, track.codec_context.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(track.encode(part))
+        container.mux(track.encode(None))
+    advice = examine(file.getvalue(), model=folder, device="cpu").finding.advice
+    assert any("Opus" in sentence and "towards synthesis" in sentence for sentence in advice) == told
