@@ -183,7 +183,7 @@ def identity(name: str) -> dict:
             "or a replayed recording can be harder.",
             "Speech that a neural codec resynthesised counts as spoof here.",
             "Compression moves scores before the ranking suffers. MP3, Vorbis and AAC move them towards bona fide: at "
-            "MP3 32 kbit/s and at Vorbis' lowest quality three in four spoofs of the robustness table score like bona fide "
+            "MP3 32 kbit/s and Vorbis' lowest quality three in four spoofs of the robustness table score like bona fide "
             "speech. Opus, G.722 and noise move them towards synthesis: through Opus at 12 kbit/s half of the table's "
             "bona fide clips score like spoofs. Below 6 kHz of bandwidth and 20 dB of signal to noise no finding is "
             "given.",
