@@ -125,7 +125,7 @@ def test_a_verdict_survives_its_file_and_nonsense_is_none():
 
 def test_the_bundled_examples_have_known_truths():
     clips = bundled_clips()
-    assert len(clips) == 6 and sum(c.bonafide for c in clips) == 2
+    assert len(clips) == 7 and sum(c.bonafide for c in clips) == 3
 
 
 @given(st.integers(1, 30), st.lists(st.sampled_from("abcde"), min_size=1, max_size=60))
