@@ -223,7 +223,8 @@ _REASONS = {
     "{limit:.0%} is allowed",
     "tones": "steady tones or music fill {value:.0%} of the recording, at most {limit:.0%} is needed",
     "narrow-bandwidth": "sound reaches only up to {value:.0f} Hz, at least {limit:.0f} Hz are needed",
-    "low-snr": "noise covers the speech (signal to noise is {value:.0f} dB, at least {limit:.0f} dB are needed)",
+    "low-snr": "there is more noise than the detector can be trusted in (signal to noise is {value:.0f} dB, at least "
+    "{limit:.0f} dB are needed)",
     "far-from-calibration": "this recording is unlike those on which the detector was calibrated "
     "({value:.1f} standard deviations away, at most {limit:.1f} are needed)",
     "members-disagree": "the members of the panel contradict each other ({value:.0%} of their evidence points the other "
