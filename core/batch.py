@@ -44,6 +44,7 @@ class ClipEvidence:
     seconds: float  # its share of the time that its batches took
     frame_spoof_runs: tuple[Region, ...] = ()
     member_scores: Mapping[str, float] = field(default_factory=dict)
+    trace_scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def clip_score(self) -> float:
@@ -184,6 +185,7 @@ def _evidence(clip: _Clip, detector: Detector) -> ClipEvidence:
         window_times=windows.reshape(-1, 2),
         window_seconds=seconds,
         member_scores={} if reading is None else reading.clip_members(detector.panel.names, seconds),
+        trace_scores={} if reading is None else reading.clip_traces(seconds),
         distance=population_distance(mean, detector.deciding_reference),
         seconds=clip.seconds + time.perf_counter() - began,
     )

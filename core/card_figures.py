@@ -19,6 +19,7 @@ from core.card_values import (
     text,
     whole,
 )
+from core.checks import TRACE_WORDS
 
 HELD_OUT = ("metrics", "leave_source_out")
 
@@ -155,16 +156,34 @@ def robustness(card: Mapping[str, Any]) -> Section:
     for entry in entries(node, "rows"):
         rate, rise, silent = measure(entry.get("eer")), measure(entry.get("rise")), finite(entry.get("abstention"))
         is_clean = text(entry.get("condition")) == "clean"
+        wrong = entry.get("wrong_side")
+        sides = [_share(v) for v in wrong] if isinstance(wrong, list) and len(wrong) == 2 else ["–", "–"]
         rows.append((text(entry.get("condition")), text(entry.get("level")), rate.percent() if rate else "–",
-                     "" if is_clean else _signed(rise), "" if silent is None else f"{silent:.0%}".replace("%", " %"),
+                     "" if is_clean else _signed(rise), *sides, "" if silent is None else _share(silent),
                      "reference" if is_clean else verdict_words(entry)))
     words = [text(at(node, "definition"))] if text(at(node, "definition")) else []
     for entry in entries(node, "not_measured"):
         words.append(f"{text(entry.get('condition'))} was not measured: {text(entry.get('reason'))}.")
-    headers = ("condition", "level", "EER [95 % interval]", "rise over clean", "abstains on", "verdict")
+    headers = ("condition", "level", "EER [95 % interval]", "rise over clean", "bona fide on the wrong side",
+               "spoofs on the wrong side", "abstains on", "verdict")
     return Section("robustness", "What recordings may have gone through", tuple(words) if rows else (),
-                   tables=(Table(headers, tuple(rows), (2, 3, 4)),),
+                   tables=(Table(headers, tuple(rows), (2, 3, 4, 5, 6)), *_traces(card.get("traces"))),
                    missing="The card has no robustness table: what codecs and noise do to the error was not measured.")
+
+
+def _traces(node: Any) -> tuple[Table, ...]:
+    """How many clips are refused for the traces of what they have been through."""
+    names = [name for name, _ in items(at(node, "limits"))]
+    rows = [(text(e.get("clips")), _count(whole(e.get("n"))), *(_share(e.get(name)) for name in (*names, "any")))
+            for e in entries(node, "rows")]
+    headers = ("clips", "number", *(f"refused: {TRACE_WORDS.get(name, name)}" for name in names), "refused by any")
+    table = Table(headers, tuple(rows), tuple(range(1, len(headers))), note=text(at(node, "definition")))
+    return (table,) if rows else ()
+
+
+def _share(value: Any) -> str:
+    share = finite(value)
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def _signed(m: Measure | None) -> str:

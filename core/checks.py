@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONFLICT_WINDOW_S = 2.0  # speech a window needs to take part in the conflict check
 LOWEST = 0.1  # of the frames
+TRACE_WORDS = {"speech-coder": "a low-rate speech coder", "room": "a reverberant room",
+               "compression": "strong compression"}
 CONFLICT_QUANTILE = 0.1  # of the window LLRs at either end: one odd window of many is no conflict
 
 
@@ -58,6 +60,7 @@ def check_table(
     """
     return (
         *(_quality_row(check) for check in quality.checks),
+        *_trace_rows(entropy.trace_scores, reference),
         _population_row(entropy.distance, reference),
         _conflict_row(entropy, calibration, reference),
         _speakers_row() if speakers is None else speakers,
@@ -81,6 +84,19 @@ def _quality_row(check: Check) -> CheckRow:
 def _limit(reference: Mapping[str, np.ndarray], key: str) -> float | None:
     value = reference.get(key)
     return None if value is None else float(np.asarray(value).reshape(-1)[0])
+
+
+def _trace_rows(scores: Mapping[str, float], reference: Mapping[str, np.ndarray]) -> tuple[CheckRow, ...]:
+    """Whether the sound has been through something behind which no score is to be trusted; no rows without limits."""
+    limits, rows = reference.get("trace_limits"), []
+    if limits is None or not scores:
+        return ()
+    for (name, score), limit in zip(scores.items(), np.asarray(limits, float), strict=True):
+        label, plain = f"Traces of {TRACE_WORDS[name]}", score > limit
+        state = "the detector's score can't be trusted behind it" if plain else "none that are plain"
+        words = f"{label}: {score:+.2f}, at most {limit:+.2f} is needed; {state}."
+        rows.append(CheckRow(name, label, float(score), "recogniser's score", float(limit), not plain, plain, words))
+    return tuple(rows)
 
 
 def _population_row(distance: float, reference: Mapping[str, np.ndarray]) -> CheckRow:

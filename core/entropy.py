@@ -90,7 +90,8 @@ class EntropyAnalysis:
     there is none) [W], higher = bona fide; window_times: (start_s, stop_s) of its windows [W, 2];
     window_seconds: seconds each counts for in the clip score [W]; own_window_scores, own_window_seconds: f-InfoED's
     clip logits and the seconds of its windows [V]; member_scores: the panel's members by view, means over the
-    windows; entropy_map: bits, float16 [T, D];
+    windows; trace_scores: how plainly the sound bears the traces of what it may have been through
+    (`models.panel.TRACES`); entropy_map: bits, float16 [T, D];
     kl_nats_per_frame, recon_mse, mean_bits: means over the frames with speech; distance: Mahalanobis distance
     to the calibration population.
     """
@@ -110,6 +111,7 @@ class EntropyAnalysis:
     own_window_scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     own_window_seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
     member_scores: Mapping[str, float] = field(default_factory=dict)
+    trace_scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def own_score(self) -> float | None:
@@ -288,6 +290,7 @@ class _Reader:
             own_window_scores=self.scores,
             own_window_seconds=own_seconds,
             member_scores={} if reading is None else reading.clip_members(self.detector.panel.names, seconds),
+            trace_scores={} if reading is None else reading.clip_traces(seconds),
         )
 
     def _stretches(self, values: np.ndarray, threshold: float) -> list[tuple[int, int]]:

@@ -227,6 +227,11 @@ _REASONS = {
     "{limit:.0f} dB are needed)",
     "far-from-calibration": "this recording is unlike those on which the detector was calibrated "
     "({value:.1f} standard deviations away, at most {limit:.1f} are needed)",
+    "speech-coder": "the sound bears the traces of a low-rate speech coder, as Opus leaves them below 16 kbit/s; behind "
+    "one, real speech scores like synthesis",
+    "room": "the sound bears the traces of a reverberant room, in which the detector is wrong too often",
+    "compression": "the sound bears the traces of strong compression, as MP3 leaves them at 32 kbit/s; behind it, "
+    "synthesis scores like real speech",
     "members-disagree": "the members of the panel contradict each other ({value:.0%} of their evidence points the other "
     "way, at most {limit:.0%} is needed)",
 }  # fmt: skip
@@ -240,6 +245,9 @@ _NEXT = {
     "narrow-bandwidth": "Ask for the recording before it went through a telephone or a strong codec.",
     "low-snr": "Examine the stretches where the speech is clearest, and don't denoise: it changes traces.",
     "far-from-calibration": "Treat this recording by other means, or calibrate on recordings of its kind.",
+    "speech-coder": "Ask for the recording before it was sent or compressed.",
+    "room": "Ask for a recording made closer to the speaker's mouth; don't dereverberate: it changes traces.",
+    "compression": "Ask for the recording before it was compressed.",
     "members-disagree": "See on the Complementarity page who hears what, and examine longer or better material.",
     "window-conflict": "Listen to the listed stretches and examine the parts of the recording one by one.",
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from core import speech_bands as sb
 from core.audio import Recording
+from core.dropouts import dropouts
 from core.frames import Track
 
 HOP_S = sb.HOP / 16_000
@@ -38,7 +39,7 @@ class QualityLimits:
     bandwidth_advice_hz: float = 6_500.0
     snr_fatal_db: float = 20.0            # noise moves every score towards synthesis (the same table)
     snr_advice_db: float = 24.0
-    dropout_fatal: float = 0.06           # of the speech, as digital silence cut into it
+    dropout_fatal: float = 0.06           # of the speech, as digital silence cut into it; short ones are bridged
     dropout_advice: float = 0.005
     dc_advice: float = 0.02               # of full scale
 
@@ -106,7 +107,7 @@ def measure_quality(recording: Recording, limits: QualityLimits = QUALITY_LIMITS
         "tonal_share": float(tonal[active].mean()) if active.any() else 0.0,
         "silence_share": float((level_db < max(top_db - 45.0, -75.0)).mean()),
     }
-    lost_s = _dropout_s(samples, 10 ** (measured["level_dbfs"] / 20))
+    lost_s = sum(b - a for a, b in dropouts(samples, 10 ** (measured["level_dbfs"] / 20))) / 16_000
     measured["dropout_share"] = min(1.0, lost_s / max(measured["speech_s"], HOP_S))
     track = Track("speech", speech.astype(np.float32), HOP_S, HOP_S / 2, "", "1 where speech was found")
     return Quality(**measured, speech=track, checks=_checks(measured, top_db, limits))
@@ -142,26 +143,6 @@ def _sample_statistics(samples: np.ndarray) -> tuple[float, float, float]:
         return peak, mean, 0.0
     count = sum(int(np.count_nonzero(part >= rail)) + int(np.count_nonzero(part <= -rail)) for part in parts)
     return peak, mean, count / len(samples)
-
-
-DROPOUT_S = (0.008, 0.4)  # shorter ones are zero crossings of coarse samples, longer ones pauses
-_BESIDE, _LOUD = 80, 0.05  # samples on either side of a dropout, and what they must reach of the speech's level
-
-
-def _dropout_s(samples: np.ndarray, speech_rms: float) -> float:
-    """Seconds of digital silence between two loud moments, as lost packets leave it."""
-    shortest, longest = (round(s * 16_000) for s in DROPOUT_S)
-    block, total = 1 << 20, 0
-    for at in range(0, len(samples), block):
-        part = samples[at : at + block]
-        silent = np.abs(part) <= 2.0**-16
-        runs = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]]))).reshape(-1, 2)
-        length = runs[:, 1] - runs[:, 0]
-        for start, stop in runs[(length >= shortest) & (length <= longest)]:
-            sides = part[max(0, start - _BESIDE) : start], part[stop : stop + _BESIDE]
-            if all(len(x) and np.sqrt(np.mean(np.square(x, dtype=np.float64))) >= _LOUD * speech_rms for x in sides):
-                total += stop - start
-    return total / 16_000
 
 
 def _low_quantile_ratio(q_normal: float = -1.2816) -> np.ndarray:
@@ -232,8 +213,8 @@ def _checks(measured: dict[str, float], top_db: float, limits: QualityLimits) ->
         _check("clipping", "Clipping", m["clipped_share"], "share", n.clipped_fatal, n.clipped_advice,
                ("the waveform is cut off", "some peaks are cut off", "no peaks are cut off"), upper=True),
         _check("dropouts", "Dropouts", m["dropout_share"], "share", n.dropout_fatal, n.dropout_advice,
-               ("too much of the speech is missing", "short stretches of the speech are missing, as with lost packets",
-                "no stretches are missing"), upper=True),
+               ("too much of the speech is missing", "short stretches of the speech are missing, as with lost packets "
+                "(the panel hears them bridged, up to 62 ms)", "no stretches are missing"), upper=True),
         _check("narrow-bandwidth", "Bandwidth", m["bandwidth_hz"], "Hz", n.bandwidth_fatal_hz,
                n.bandwidth_advice_hz, ("part of the band that the detector was calibrated on is missing",
                                        "high frequencies are missing", "the speech band is complete")),

@@ -225,8 +225,9 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
         _entry("statistical-voice.flac", "A statistical parametric voice", "spoof", "tts",
                "clustergen (flite 2.2, slt)",
                voice + "flite 2.2 and its voice slt (Carnegie Mellon University)", FREE, """
-            Averaged spectra through a simple vocoder: buzzy, even, easy to hear. A different family
-            from the neural voice, to compare the two curves."""),
+            Averaged spectra through a simple vocoder: buzzy, even, easy to hear. That vocoder works much as a
+            low-rate speech coder does, and the sound bears the same traces; behind a real coder the score would mean
+            nothing, so no finding is given, although the ear has no doubt.""", abstains=True),
         _entry("formant-voice.opus", "A rule-based voice in a messenger's codec", "spoof", "tts",
                "formant synthesis (espeak-ng 1.51)", voice + "espeak-ng 1.51", FREE, """
             No recordings behind it at all, only rules; sent as Opus at 24 kbit/s. Anyone hears that it

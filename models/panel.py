@@ -5,7 +5,9 @@ ASVspoof 5 and frozen here: what it hands to its own output layer, and the maxim
 its encoder, per channel and row. A member has 80 to 1,472 weights, is fitted in closed form and can be read: with fifty
 systems from twenty sources to learn from, networks with more freedom learn the sources. The members' errors differ, so
 the sum is better than any of them. The frame score has two parts: what the views' tracks do around a moment, and how
-far the network's maps there are from their mean. Fitting lives in ``core.training``.
+far the network's maps there are from their mean. Beside them stand recognisers of what the sound has been through, linear
+in the five fixed views together: behind some transmissions the members' scores mean something else. Fitting lives in
+``core.training``.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ MIDDLE = 4  # of the encoder's six blocks, after which the maps view is taken
 LIMIT = 5.0  # standardised statistics are cut off here: one odd number must not decide
 WIDTHS = {"cepstra": 80, "phase": 514, "residual": 288, "lines": 160, "modulation": 209}
 LOCAL = 6 * views.TRACKS
+TRACES = ("speech-coder", "room", "compression")  # of what a recording may bear so plainly that no score is to be trusted
 FRAME = 320  # samples a frame score stands for
 PIECE = 64_000  # samples the network hears at once; its own were 64,600
 LEVEL = 0.05  # RMS at which it hears them
@@ -42,10 +45,11 @@ SMOOTH = 25  # frames of 10 ms on either side over which the frame score is aver
 
 @dataclass(frozen=True)
 class PanelOutput:
-    """One batch of windows; everything is higher for bona fide."""
+    """One batch of windows."""
 
     clip: torch.Tensor  # (B,) weighted sum of the members
     members: torch.Tensor  # (B, M) in the order of Panel.names
+    traces: torch.Tensor  # (B, len(TRACES)), higher the plainer; all else is higher for bona fide
     frames: torch.Tensor  # (B, N // FRAME) at 20 ms
 
 
@@ -76,6 +80,7 @@ class Panel(nn.Module):
         self.members = nn.ModuleDict({name: Linear(widths[name]) for name in self.names})
         self.register_buffer("share", torch.ones(len(self.names)))
         self.local, self.near = Linear(LOCAL), Linear(BANDS * self.network.config.channels[1])
+        self.traces = nn.ModuleDict({name: Linear(sum(WIDTHS.values())) for name in TRACES})
 
     def unfitted(self) -> Panel:
         """Another panel of the same shape, without weights; it shares the frozen network."""
@@ -144,6 +149,11 @@ class Panel(nn.Module):
                    for name, parts in ((NETWORK_VIEW, embedded), (MAPS_VIEW, loudest))}
         return vectors, near
 
+    def trace_scores(self, vectors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Vector per view (B, D) -> score of each of ``TRACES`` (B, 3), from the fixed views alone."""
+        together = torch.cat([vectors[name] for name in views.VIEWS], -1)
+        return torch.stack([self.traces[name](together) for name in TRACES], -1)
+
     def local_statistics(self, tracks: torch.Tensor) -> torch.Tensor:
         """Frame tracks (B, D, S) -> what the frame score sees, (B, LOCAL, S)."""
         return views.local_moments(tracks, self.half, self.short)
@@ -160,7 +170,8 @@ class Panel(nn.Module):
         frames = self.local(self.local_statistics(tracks).transpose(1, 2))  # (B, S)
         if bands is not None:
             frames = frames + self.near(self.near_statistics(bands, wav.shape[-1], frames.shape[-1]).transpose(1, 2))
-        return PanelOutput(members @ self.share, members, at_frames(smoothed(frames), wav.shape[-1] // FRAME))
+        return PanelOutput(members @ self.share, members, self.trace_scores(vectors),
+                           at_frames(smoothed(frames), wav.shape[-1] // FRAME))
 
 
 def repeated(wav: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 class KnownScorer:
     """score(mel (B, 80, S)) -> (B,); ``layer`` for Grad-CAM; ``broken`` makes the destroyed copy."""
 
-    unit, log_mel, device, most_s, effort = "log10 LR", True, CPU, 64.0, {}
+    unit, log_mel, device, most_s, bridges, effort = "log10 LR", True, CPU, 64.0, False, {}
 
     def __init__(self, score: Callable[[torch.Tensor], torch.Tensor], name: str = "known", layer=None,
                  broken: Callable[[int], KnownScorer] | None = None) -> None:

@@ -40,6 +40,7 @@ class PanelScorer:
     device: Any
     unit: str = CALIBRATED
     log_mel: bool = False
+    bridges: ClassVar[bool] = True
     most_s: ClassVar[float] = 8.0  # the network's derivatives take about 0.4 GB for each four seconds
     effort: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "integrated-gradients": {"steps": 16}, "smooth-gradients": {"copies": 8, "steps": 1},

@@ -15,6 +15,7 @@ import numpy as np
 
 from core.attribute.problem import Problem, Selection, make_problem
 from core.attribute.scorer import Scorer
+from core.dropouts import bridged
 from core.errors import InvalidOption
 from core.frames import SAMPLE_RATE, Window, format_time
 
@@ -71,7 +72,7 @@ class Posed:
         """The same question about changed sound; ``change(index, samples [n])`` gives each window's samples."""
         import torch
 
-        wavs = [torch.from_numpy(np.ascontiguousarray(change(i, p.wav[0].cpu().numpy()), np.float32))[None].to(p.wav)
+        wavs = [torch.from_numpy(_heard(self.scorer, change(i, p.wav[0].cpu().numpy())))[None].to(p.wav)
                 for i, p in enumerate(self.problems)]
         return _build(self.scorer, self.question, wavs, self.windows, self.weights, self.n_windows)
 
@@ -101,8 +102,14 @@ def pose(recording: Recording, scorer: Scorer, question: Question,
             weights = [float(v) for v in window_weights]
     _check_sound(samples, chosen)
     share = [weights[plan.index(w)] / sum(weights) for w in chosen]
-    wavs = [torch.from_numpy(np.array(samples[w.start : w.stop], np.float32))[None].to(scorer.device) for w in chosen]
+    wavs = [torch.from_numpy(_heard(scorer, samples[w.start : w.stop]))[None].to(scorer.device) for w in chosen]
     return _build(scorer, Question(question.target, span, question.plane), wavs, tuple(chosen), tuple(share), len(plan))
+
+
+def _heard(scorer: Scorer, samples: np.ndarray) -> np.ndarray:
+    """A window's samples [n] as the detector hears them, a copy."""
+    own = np.array(samples, np.float32)
+    return bridged(own) if scorer.bridges else own
 
 
 def _build(scorer: Scorer, question: Question, wavs: list, windows: Sequence[Window], weights: Sequence[float],

@@ -41,6 +41,7 @@ class Scorer(Protocol):
     device: torch.device
     log_mel: bool  # whether it hears a log-mel, so that there is such a plane
     most_s: float  # seconds of sound in one pass with gradients at most, which bounds memory
+    bridges: bool  # whether lost packets are bridged before it hears a recording (core.dropouts)
     effort: Mapping[str, Mapping[str, Any]]  # parameters by method that replace the method's own
 
     def front(self, wav: torch.Tensor) -> torch.Tensor:
@@ -89,6 +90,7 @@ class FInfoEDScorer:
     device: Any
     unit: str = CALIBRATED
     most_s: ClassVar[float] = MOST_S
+    bridges: ClassVar[bool] = False
     effort: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
@@ -174,6 +176,10 @@ class ClipScorer:
     @property
     def most_s(self) -> float:
         return getattr(self.detector, "most_s", MOST_S)
+
+    @property
+    def bridges(self) -> bool:
+        return getattr(self.detector, "bridges", False)
 
     @property
     def name(self) -> str:

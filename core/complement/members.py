@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -123,6 +123,7 @@ class PanelMember:
     detector: Detector
     view: str
     calibration: Calibration
+    bridges: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

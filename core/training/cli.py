@@ -22,7 +22,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder of the trained model")
     evaluate.add_argument("--seeds", type=int, default=1, help="seeds of the detector's own runs (default: 1)")
     evaluate.add_argument("--ablations", default="", metavar="LIST",
-                          help="comma-separated: no-adapters, fine-tuned, mu-head, mean-head, no-augmentation, no-copies")
+                          help="comma-separated: no-adapters, fine-tuned, mu-head, mean-head, no-augmentation, no-copies "
+                               "(no-adapters:3 runs three seeds)")
     evaluate.add_argument("--robustness", type=int, default=0, metavar="N",
                           help="measure degradations on N held-out clips of each class (minutes; default: not at all)")
     evaluate.add_argument("--more", type=Path, metavar="DIR",
@@ -39,7 +40,7 @@ def _common(parser: argparse.ArgumentParser, encoder: bool = True) -> None:
                         help="folder with manifest.csv (default: the corpus beside the project)")
     parser.add_argument("--work", type=Path, default=Path("runs/corpus"), metavar="DIR",
                         help="working folder, resumable (default: runs/corpus)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that prepare the corpus")
+    parser.add_argument("--workers", type=int, default=2, help="processes that prepare, listen and train")
     if encoder:
         parser.add_argument("--encoder", type=Path, required=True, metavar="FILE",
                             help="safetensors of the Whisper tiny.en encoder")
@@ -114,32 +115,39 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ablations(text: str, known: list[str]) -> dict[str, int]:
+    """``a,b:3`` -> how many seeds of each. Raises InvalidOption."""
+    from core.errors import InvalidOption
+
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, seeds = part.partition(":")
+        if name not in known:
+            raise InvalidOption(f"Unknown ablation {name!r}; known are {', '.join(known)}.")
+        if not (seeds or "1").isdecimal() or int(seeds or 1) < 1:
+            raise InvalidOption(f"{part!r} names no number of seeds, as {name}:3 would.")
+        found[name] = int(seeds or 1)
+    return found
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from core.errors import InvalidOption
-    from core.training.corpus import FOLDS
     from core.training.evaluate import finish, make_card
     from core.training.loop import Recipe
     from core.training.panel import PanelRecipe
     from core.training.panel_card import evaluate_panel
-    from core.training.runs import run_fold, variants
+    from core.training.runs import run_all, variants
 
     recipe = Recipe()
     known = variants(recipe)
-    wanted = [name for name in options.ablations.split(",") if name]
-    if set(wanted) - set(known):
-        raise InvalidOption(f"Unknown ablation; known are {', '.join(list(known)[1:])}.")
+    wanted = {"finfoed": options.seeds} | _ablations(options.ablations, list(known)[1:])
     if not (options.into / "model.safetensors").is_file():
         raise InvalidOption("There is no model.safetensors in --into: run `python -m core train` first.")
     clips = _prepared(options)
-    plan = [("finfoed", seed) for seed in range(options.seeds)] + [(name, 0) for name in wanted]
-    for name, seed in plan:
-        for fold in range(len(FOLDS)):
-            run_fold(options.work, clips, options.encoder, name, known[name], seed, fold,
-                     _steps(f"{name}, seed {seed}, fold {fold}"))
+    run_all(options.work, clips, options.encoder, wanted, known, options.workers, _say)
     panel_recipe, blank = PanelRecipe(), _blank_panel(options.aasist)
-    found, bank = evaluate_panel(clips, options.work, options.more, blank, panel_recipe, _say)
-    card, held, threshold = make_card(clips, options.work, options.encoder, recipe, ["finfoed", *wanted],
-                                      range(options.seeds), found, _say)
+    found, bank = evaluate_panel(clips, options.work, options.more, blank, panel_recipe, _say, options.workers)
+    card, held, threshold = make_card(clips, options.work, options.encoder, recipe, wanted, found, _say)
     if options.peers:
         from core.training.peers import peer_rows
 
@@ -148,8 +156,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.robustness:
         from core.training.panel_robustness import FOLD, robustness_rows
 
-        card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], options.robustness,
-                                             f"{panel_recipe!r} on {len(found.clips)} clips", _say)
+        key = f"{panel_recipe!r} on {len(found.clips)} clips, traces {found.trace_limits.round(3).tolist()}"
+        card["robustness"] = robustness_rows(options.work, clips, found.panels[FOLD], found.trace_limits, found.zero,
+                                             options.robustness, key, _say)
     finish(options.into, options.work, options.corpus, clips, card, held, threshold, found, bank, panel_recipe)
     pooled, macro = (card["metrics"]["leave_source_out"][k] for k in ("eer_pooled", "eer_macro"))
     print(f"leave-source-out EER {100 * pooled['value']:.1f} % [{100 * pooled['low']:.1f}, {100 * pooled['high']:.1f}], "

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class _Pool:
     """Clips of one kind, drawn by source, system and clip with square-root balance."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
-        self.members: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
+        self.members: dict[str, dict[str, list[Clip]]] = defaultdict(partial(defaultdict, list))
         for clip in clips:
             self.members[clip.source][clip.system].append(clip)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -84,14 +84,15 @@ def short(held: HeldOut) -> dict:
     return {key: full[key] for key in ("eer_pooled", "eer_macro", "eer_within_source")}
 
 
-def make_card(clips: Sequence[Clip], work: Path, encoder_path: Path, recipe: Recipe, variants: Sequence[str],
-              seeds: Sequence[int], panel: PanelEvaluation, say: Callable[[str], None]) -> tuple[dict, HeldOut, float]:
-    """All figures; also f-InfoED's held-out scores of the first seed and its frame threshold, for its calibration.
+def make_card(clips: Sequence[Clip], work: Path, encoder_path: Path, recipe: Recipe, variants: Mapping[str, int],
+              panel: PanelEvaluation, say: Callable[[str], None]) -> tuple[dict, HeldOut, float]:
+    """All figures, of so many seeds of each variant; also f-InfoED's held-out scores of the first seed and its frame
+    threshold, for its calibration.
 
     The panel decides, so its figures stand first; f-InfoED's are under ``f_infoed``.
     """
     originals = [c for c in clips if not c.copier]
-    results = complete_runs(work, "finfoed", seeds[0])
+    results = complete_runs(work, "finfoed", 0)
     scores, hybrids = pooled(results)
     held = HeldOut(originals, scores)
     hybrid_rates, threshold = hybrid_figures(hybrids)
@@ -105,7 +106,7 @@ def make_card(clips: Sequence[Clip], work: Path, encoder_path: Path, recipe: Rec
     card = {k: v for k, v in panel.card.items() if k != "panel_comparisons"} | {
         "f_infoed": own, "baselines": baselines,
         "seeds_and_ablations": compared | {f"f-InfoED: {'as shipped' if v == 'finfoed' else v}":
-                                           variant_figures(originals, work, v, seeds) for v in variants},
+                                           variant_figures(originals, work, v, range(n)) for v, n in variants.items()},
         "partitions": "The panel's rows have one value per partition of the sources into four folds instead of one per "
                       "seed: the declared one, then three random ones.",
         "protocol": PROTOCOL, "folds": [list(f) for f in FOLDS],
@@ -182,11 +183,14 @@ def identity(name: str) -> dict:
             "Fifty-two systems, mostly of 2020 to 2024, and mostly English read speech; a newer system, another language "
             "or a replayed recording can be harder.",
             "Speech that a neural codec resynthesised counts as spoof here.",
-            "Compression moves scores before the ranking suffers. MP3, Vorbis and AAC move them towards bona fide: at "
-            "MP3 32 kbit/s and Vorbis' lowest quality three in four spoofs of the robustness table score like bona fide "
-            "speech. Opus, G.722 and noise move them towards synthesis: through Opus at 12 kbit/s half of the table's "
-            "bona fide clips score like spoofs. Below 6 kHz of bandwidth and 20 dB of signal to noise no finding is "
-            "given.",
+            "What a recording has been through moves scores, often before the ranking suffers. Low-rate speech coders, "
+            "reverberant rooms and strong compression are recognised and refused, and so are bandwidths below 6 kHz and "
+            "less than 20 dB of signal to noise; the tables say how often, and how many clips are refused that went "
+            "through none of it. Behind what is left, findings are on the wrong side more often than on clean clips: two "
+            "columns of the robustness table count them, and noise, G.722 and Opus stand out.",
+            "The recognisers of what a recording has been through learned from simulated rooms and codecs. Voices of "
+            "statistical parametric synthesis, which speak through a vocoder much like a speech coder, can be taken for "
+            "coded speech and refused.",
         ],
     }
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from models import views
 from models.panel import LIMIT, MAPS_VIEW, NETWORK_VIEW, NETWORK_VIEWS, Linear, Panel
 
 SHORTEST = 3_200  # samples; shorter clips are repeated
+PORTION = 100  # clips that a process listens to at a time
 
 
 @dataclass(frozen=True)
@@ -68,35 +71,52 @@ def window_vectors(panel: Panel, samples: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
-               on_progress: Callable[[int, int], None] | None = None) -> Bank:
+               on_progress: Callable[[int, int], None] | None = None, workers: int = 1) -> Bank:
     """Statistics of one prepared view of the clips, window by window as an examination cuts them; kept on disk.
 
     A second call with the same clips reads them back. ``folder`` is the prepared working folder. Where ``panel`` is muted
-    to its network, the vectors of what reads it are zeros.
+    to its network, the vectors of what reads it are zeros. workers : processes that listen, of one thread each.
     """
     heard = "heard" if panel.listens else "muted"
     key = zlib.crc32("|".join([heard, *panel.names, *(c.clip for c in clips)]).encode())
     path = folder / "panel" / f"sound{view}-{len(clips)}-{key:08x}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        _write_bank(path, _measure(folder, clips, view, panel, on_progress))
+        _write_bank(path, _measure(folder, clips, view, panel, on_progress, workers))
     with np.load(path, allow_pickle=False) as data:
         return Bank(data["clip"], data["view"], data["samples"],
                     {k[2:]: data[k] for k in data.files if k.startswith("v_")})
 
 
 def _measure(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
-             on_progress: Callable[[int, int], None] | None) -> Bank:
+             on_progress: Callable[[int, int], None] | None, workers: int) -> Bank:
+    jobs = [(folder, clips[i : i + PORTION], view, panel) for i in range(0, len(clips), PORTION)]
+    found: list[Bank] = []
+
+    def keep(bank: Bank) -> None:
+        found.append(bank)
+        if on_progress:
+            on_progress(min(len(clips), PORTION * len(found)), len(clips))
+
+    if workers < 2 or len(jobs) < 2:
+        for job in jobs:
+            keep(_portion(*job))
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            for bank in pool.map(_portion, *zip(*jobs, strict=True)):
+                keep(bank)
+    return join(found)
+
+
+def _portion(folder: Path, clips: Sequence[Clip], view: int, panel: Panel) -> Bank:
     names, lengths, rows = [], [], []
-    for done, clip in enumerate(clips, 1):
+    for clip in clips:
         available = load_views(folder, clip)
         samples = available[min(view, len(available) - 1)].astype(np.float32) / 32768.0
         for window in panel_windows(len(samples)):
             rows.append(window_vectors(panel, samples[window.start : window.stop]))
             names.append(clip.clip)
             lengths.append(window.n_samples)
-        if on_progress:
-            on_progress(done, len(clips))
     return Bank(np.array(names), np.full(len(names), view), np.array(lengths),
                 {k: np.stack([r[k] for r in rows]) for k in rows[0]})
 

@@ -26,6 +26,7 @@ from core.training.measure import (
 from core.training.panel import Bank, PanelRecipe, beyond, fit_panel, join, variants
 from core.training.panel_frames import Places, build_places, fit_frames, join_places
 from core.training.panel_runs import brief, hybrids_of, leave_family_out, leave_out, load_bank, partitions
+from core.training.panel_traces import build_altered, fit_and_measure, fit_traces
 from models.panel import Panel, save_panel
 
 Say = Callable[[str], None]
@@ -43,24 +44,39 @@ class PanelEvaluation:
     card: dict
     places: Places
     blank: Panel
+    altered: Bank
+    trace_limits: np.ndarray  # (3,)
+
+    def calibration(self) -> Calibration:
+        """Of the held-out scores, never of the shipped fit's own."""
+        return calibrate(HeldOut([c for c in self.clips if not c.copier], self.scores))
+
+    @property
+    def zero(self) -> float:
+        """The score of a finding that says nothing."""
+        line = self.calibration()
+        return -line.intercept / line.slope
 
 
-def evaluate_panel(clips: Sequence[Clip], work: Path, more: Path | None, blank: Panel, recipe: PanelRecipe, say: Say
-                   ) -> tuple[PanelEvaluation, Bank]:
+def evaluate_panel(clips: Sequence[Clip], work: Path, more: Path | None, blank: Panel, recipe: PanelRecipe, say: Say,
+                   workers: int = 1) -> tuple[PanelEvaluation, Bank]:
     """All figures of the panel, leave-source-out. ``more``: a built folder of clips from beyond the declared folds, which
     are always trained on.
     """
     clips = [c for c in clips if not c.copier]  # the corpus' own copies are f-InfoED's
-    banks, found_places = [load_bank(work, clips, blank, recipe, say)], [build_places(work, clips, blank)]
+    banks, found_places = [load_bank(work, clips, blank, recipe, say, workers)], [build_places(work, clips, blank)]
+    altered = [build_altered(work, clips, blank)]
     if more is not None:
         further = [c for c in load_prepared(more) if beyond(c)]
-        banks.append(load_bank(more, further, blank, recipe, say))
+        banks.append(load_bank(more, further, blank, recipe, say, workers))
         found_places.append(build_places(more, further, blank))
+        altered.append(build_altered(more, further, blank))
         clips = [*clips, *further]
     bank, places = join(banks), join_places(found_places)
     split_by = partitions(clips)
     scores, members, panels = leave_out(bank, clips, split_by["declared"], recipe, blank)
     held = HeldOut([c for c in clips if not c.copier], scores)
+    trace_limits, traces = fit_and_measure(panels, bank, join(altered), clips)
     say("hybrids")
     for i, panel in enumerate(panels):
         fit_frames(panel, places, [j for j in range(len(FOLDS)) if j != i], recipe)
@@ -81,11 +97,12 @@ def evaluate_panel(clips: Sequence[Clip], work: Path, more: Path | None, blank: 
                                          for f, s in leave_family_out(bank, clips, recipe, blank).items()}},
         "by_system": full["eer_by_system"], "within_source": full["eer_within_source"],
         "panel": {"members": [{"name": n, "weight": round(shares[n], 3), "eer": alone[n]} for n in recipe.members]},
-        "panel_recipe": asdict(recipe),
+        "panel_recipe": asdict(recipe), "traces": traces,
         "beyond_the_corpus": counts([c for c in clips if beyond(c)]),
         "panel_comparisons": compared,
     }
-    return PanelEvaluation(clips, scores, members, panels, threshold, card, places, blank), bank
+    return PanelEvaluation(clips, scores, members, panels, threshold, card, places, blank, join(altered),
+                           trace_limits), bank
 
 
 def counts(clips: Sequence[Clip]) -> dict:
@@ -120,14 +137,15 @@ def ship_panel(into: Path, bank: Bank, recipe: PanelRecipe, found: PanelEvaluati
 
     panel = fit_panel(bank, found.clips, recipe, found.blank)
     fit_frames(panel, found.places, range(len(FOLDS)), recipe)
+    fit_traces(panel, bank, found.altered, found.clips)
     save_panel(panel, into / "panel.safetensors")
-    calibration = calibrate(HeldOut([c for c in found.clips if not c.copier], found.scores))
+    calibration = found.calibration()
     calibration.save(into / "panel_calibration.safetensors")
     both = found.card["metrics"]["hybrids"]["whole_by_both"]
     limits = {"window_conflict_limit": conflict_limit(found, calibration), "frame_threshold": found.frame_threshold,
               "part_limit": both["limit"], "part_share": both["share"]}
-    save_file({name: np.array([value], np.float32) for name, value in limits.items()},
-              str(into / "panel_reference.safetensors"))
+    arrays = {name: np.array([value], np.float32) for name, value in limits.items()}
+    save_file(arrays | {"trace_limits": found.trace_limits.astype(np.float32)}, str(into / "panel_reference.safetensors"))
     return calibration
 
 

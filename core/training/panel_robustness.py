@@ -1,7 +1,8 @@
 """How the panel's error rate moves when held-out clips are degraded, and where it would abstain instead.
 
 One fold of the declared partition, by the panel that never heard its sources; the share of clips on which the quality
-checks refuse a finding is counted beside the error rate. Takes minutes, so it is asked for by number of clips.
+checks, or the traces of what they have been through, refuse a finding is counted beside the error rate. Takes minutes, so
+it is asked for by number of clips.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import numpy as np
 from core.training import robustness
 from core.training.corpus import FOLDS, Clip, load_views, split
 from core.training.panel_runs import score_samples
+from core.training.panel_traces import bears_traces, by_turns
 from models.panel import Panel
 
 FOLD = 3  # has speech, conversion, text to speech and vocoders
 
 
-def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, n: int, key: str,
+def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, limits: np.ndarray, zero: float, n: int, key: str,
                     say: Callable[[str], None]) -> dict:
-    """The card's entry: up to ``n`` clips of each class of fold ``FOLD``, every condition. ``panel``: that fold's."""
+    """The card's entry: up to ``n`` clips of each class of fold ``FOLD``, every condition. ``panel``: that fold's;
+    ``limits``: of its traces (3,); ``zero``: the score that says nothing.
+    """
     _, test = split(clips, FOLDS[FOLD])
     rng = np.random.default_rng(0)
-    chosen = [c for label in (True, False) for c in _draw([c for c in test if c.bonafide == label], n, rng)]
+    chosen = [c for label in (True, False) for c in by_turns([c for c in test if c.bonafide == label], n, rng)]
 
     def load(clip: Clip) -> np.ndarray:
         return load_views(work, clip)[0].astype(np.float32) / 32768.0
@@ -34,7 +38,7 @@ def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, n: int, key
                                  lambda c=c: load(c)) for c in chosen]
 
     def scorer(samples: np.ndarray) -> tuple[float, bool]:
-        refused = refuses(samples)
+        refused = refuses(samples) or bears_traces(panel, samples, limits)
         return (float("nan"), True) if refused else (score_samples(panel, samples)[0], False)
 
     def progress(done: int, total: int) -> None:
@@ -42,19 +46,8 @@ def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, n: int, key
             say(f"robustness: {done} of {total}")
 
     rows = robustness.robustness_table(scorer, items, key=key, scores=work / "panel" / "robustness.csv",
-                                       on_progress=progress)
+                                       zero=zero, on_progress=progress)
     return robustness.to_card(rows) | {"clips": f"{len(chosen)} clips of fold {FOLD + 1} of the declared partition"}
-
-
-def _draw(clips: Sequence[Clip], n: int, rng: np.random.Generator) -> list[Clip]:
-    """At most n, every system or source by turns as long as it has any; at least 1.5 s long where the corpus says so."""
-    groups: dict[str, list[Clip]] = {}
-    for i in rng.permutation(len(clips)):
-        groups.setdefault(clips[i].source if clips[i].bonafide else clips[i].system, []).append(clips[i])
-    drawn: list[Clip] = []
-    while len(drawn) < n and any(groups.values()):
-        drawn += [members.pop() for members in groups.values() if members]
-    return drawn[:n]
 
 
 def refuses(samples: np.ndarray) -> bool:

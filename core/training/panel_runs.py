@@ -27,14 +27,14 @@ SLIDE = CLIP_WINDOW // 2  # samples between the clip score's windows along a hyb
 
 
 def load_bank(folder: Path, clips: Sequence[Clip], blank: Panel, recipe: PanelRecipe,
-              say: Callable[[str], None] = lambda text: None) -> Bank:
-    """Statistics of every view that the recipe uses."""
+              say: Callable[[str], None] = lambda text: None, workers: int = 1) -> Bank:
+    """Statistics of every view that the recipe uses. workers : processes that listen."""
     def progress(done: int, total: int) -> None:
         if done % 500 == 0 or done == total:
             say(f"statistics: {done} of {total}")
 
     muted = blank.without_network()
-    return join([build_bank(folder, clips, view, blank if view in recipe.network_views else muted, progress)
+    return join([build_bank(folder, clips, view, blank if view in recipe.network_views else muted, progress, workers)
                  for view in sorted({0, *recipe.views})])
 
 

@@ -32,7 +32,8 @@ DEFINITION = (
     "score both clean and degraded; its rise is relative to the clean EER of the same clips, with 95 % intervals from a "
     "bootstrap over speakers and systems that is paired between both. Verdict: 'abstains' where the detector gives no "
     "finding for at least half of the degraded clips; else 'within a third' where the rise is less than a third of the "
-    "clean value, 'exceeds' where it is more; 'sure' says that the whole interval of the rise is on the same side."
+    "clean value, 'exceeds' where it is more; 'sure' says that the whole interval of the rise is on the same side. Wrong "
+    "side: shares of the degraded bona fide and spoofed clips with a score whose calibrated finding points the other way."
 )
 
 
@@ -55,7 +56,8 @@ class TestClip:
 class RobustnessRow:
     """One row. clips: degraded clips; n: (bona fide, spoofed) ones that the rates are of; eer_clean: of the same clips;
     rise: of the EER relative to it, as a fraction; abstention: share of clips without a finding; failed: clips that could
-    not be degraded or scored.
+    not be degraded or scored; wrong: shares of the (bona fide, spoofed) clips with a score that are on the wrong side of
+    ``zero``.
     """
 
     condition: str
@@ -71,6 +73,7 @@ class RobustnessRow:
     failed: int
     verdict: str
     sure: bool
+    wrong: tuple[float, float] | None = None
     warning: str = ""
 
 
@@ -84,6 +87,7 @@ def robustness_table(
     seed: int = 0,
     workers: int = 1,
     n_boot: int = 400,
+    zero: float | None = None,
     on_progress: Callable[[int, int], Any] | None = None,
 ) -> list[RobustnessRow]:
     """The table, its first row clean.
@@ -91,6 +95,7 @@ def robustness_table(
     key : names detector and data (a digest); kept scores under another key are not used
     scores : CSV of this detector alone, in which every score is kept as it comes and from which a later call goes on
     workers : processes that degrade; the scorer always runs here
+    zero : the score of a finding that says nothing, to count findings on the wrong side
 
     Raises RobustnessError where a class is missing, a clip is named twice or the scores can't be kept.
     """
@@ -109,7 +114,7 @@ def robustness_table(
             done += 1
             if on_progress:
                 on_progress(done, total)
-    return [_row(r, clips, known, n_boot, seed) for r in rows]
+    return [_row(r, clips, known, n_boot, seed, zero) for r in rows]
 
 
 # ---- hearing -----------------------------------------------------------------------------------------------------
@@ -163,7 +168,7 @@ def _score(scorer: Scorer, samples: np.ndarray) -> Heard:
 
 
 def _row(condition: Condition, clips: Sequence[TestClip], known: Mapping[tuple[str, str], Heard], n_boot: int,
-         seed: int) -> RobustnessRow:
+         seed: int, zero: float | None) -> RobustnessRow:
     clean = [known[c.clip, CLEAN.key] for c in clips]
     here = [known[c.clip, condition.key] for c in clips]
     both = np.array([a.answered and b.answered for a, b in zip(clean, here, strict=True)])
@@ -181,8 +186,11 @@ def _row(condition: Condition, clips: Sequence[TestClip], known: Mapping[tuple[s
     scores = [np.array([h.score for h in side]) for side in (clean, here)]
     eer, before, rise = _paired(*scores, both & bona, both & ~bona, group, n_boot, seed)
     verdict, sure = _verdict(condition, eer, before, rise, abstention)
+    there = np.array([h.answered for h in here])
+    wrong = None if zero is None else (float(np.mean(scores[1][there & bona] < zero)),
+                                       float(np.mean(scores[1][there & ~bona] > zero)))
     return RobustnessRow(**common, n=count, eer=eer, eer_clean=before, rise=rise, verdict=verdict, sure=sure,
-                         warning=trials_warning(*count))
+                         wrong=wrong, warning=trials_warning(*count))
 
 
 def _paired(clean: np.ndarray, here: np.ndarray, b: np.ndarray, s: np.ndarray, group: np.ndarray, n_boot: int,
@@ -236,4 +244,5 @@ def _card_row(row: RobustnessRow) -> dict[str, Any]:
             "clips": row.clips, "bona_fide": row.n[0], "spoof": row.n[1], "eer": interval(row.eer),
             "eer_clean_same_clips": None if row.eer_clean is None else round(row.eer_clean, 4),
             "rise": interval(row.rise), "abstention": round(row.abstention, 4), "failed": row.failed,
-            "verdict": row.verdict, "sure": row.sure, "warning": row.warning}
+            "verdict": row.verdict, "sure": row.sure, "warning": row.warning,
+            "wrong_side": None if row.wrong is None else [round(share, 4) for share in row.wrong]}

@@ -6,8 +6,10 @@ never repeated, so an interrupted evaluation resumes where it stopped. Variants 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,19 @@ def run_fold(work: Path, clips: Sequence[Clip], encoder_path: Path, variant: str
     hybrids = [score_hybrid(model, h) for h in make_hybrids(work, test, HYBRIDS_PER_FOLD, seed=fold)]
     _write_run(path, scores, hybrids, report["wall_s"])
     return read_run(path)
+
+
+def run_all(work: Path, clips: Sequence[Clip], encoder_path: Path, seeds: Mapping[str, int], known: Mapping[str, Recipe],
+            workers: int, say: Callable[[str], None]) -> None:
+    """Every fold of so many seeds of each variant, as far as missing, in so many processes of one thread each."""
+    jobs = [(work, clips, encoder_path, name, known[name], seed, fold)
+            for name, n in seeds.items() for seed in range(n) for fold in range(len(FOLDS))]
+    jobs = [job for job in jobs if not run_path(work, *job[3:4], *job[5:]).exists()]
+    if not jobs:
+        return
+    with ProcessPoolExecutor(max(1, workers), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for job, result in zip(jobs, pool.map(run_fold, *zip(*jobs, strict=True)), strict=True):
+            say(f"{job[3]}, seed {job[5]}, fold {job[6]}: trained in {result.wall_s:.0f} s")
 
 
 @torch.inference_mode()

@@ -40,7 +40,7 @@ def complete(**more: Any) -> dict[str, Any]:
                 row | {"condition": "clean", "level": "as it is", "eer": interval(0.16), "rise": interval(0.0),
                        "verdict": "within a third", "sure": True},
                 row | {"condition": "MP3", "level": "32 kbit/s", "eer": interval(0.18), "rise": interval(0.125),
-                       "verdict": "within a third", "sure": False},
+                       "verdict": "within a third", "sure": False, "wrong_side": [0.07, 0.31]},
                 row | {"condition": "white noise", "level": "5 dB SNR", "eer": interval(0.34), "rise": interval(1.1),
                        "verdict": "exceeds", "sure": True},
                 row | {"condition": "AMR-NB", "level": "4.75 kbit/s", "eer": None, "rise": None, "abstention": 0.9,
@@ -48,6 +48,8 @@ def complete(**more: Any) -> dict[str, Any]:
             ],
             "not_measured": [{"condition": "AMR-WB", "level": "all rates", "reason": "no encoder"}],
         },
+        "traces": {"definition": "who refuses what", "limits": {"room": 0.1, "later-kind": 0.2}, "rows": [
+            {"clips": "bona fide, as it is", "n": 1200, "any": 0.06, "room": 0.05, "later-kind": 0.01}]},
         "worst": {
             "meaning": "wrong: beyond the threshold",
             "systems": [{"name": "s4", "clips": 20, "wrong": 12, "share_wrong": interval(0.6), "eer": 0.3,

@@ -69,7 +69,7 @@ def test_a_complete_card_has_every_section():
         "peers": ("AASIST", "28.0 %", "only bandwidth and level"),
         "ablations": ("no-copies", "22.0 % (20.0 to 24.0)"), "worst": ("12 of 20", "c9", "a/b.wav"),
         "robustness": ("✓ within a third (not certain)", "✗ exceeds", "■ abstains",
-                       "AMR-WB was not measured: no encoder"),
+                       "AMR-WB was not measured: no encoder", "7 %", "31 %", "1,200"),
         "calibration": ("31.6 times in favour of synthesis", "15.8 times in favour of bona fide", "10 % more"),
         "hybrids": ("24.0 %", "100"), "identity": ("one", "0.7"),
         "training": ("CC0-1.0", "not stated in the card", "1,234"),
@@ -77,6 +77,13 @@ def test_a_complete_card_has_every_section():
     }
     for key, parts in expected.items():
         assert all(p in found[key] for p in parts), (key, found[key])
+
+
+def test_traces_are_named_in_words_where_they_are_known():
+    table = section(complete(), "robustness").tables[1]
+    assert table.headers[2:] == ("refused: a reverberant room", "refused: later-kind", "refused by any")
+    assert table.rows == (("bona fide, as it is", "1,200", "5 %", "1 %", "6 %"),) and table.note == "who refuses what"
+    assert len(section({"robustness": complete()["robustness"]}, "robustness").tables) == 1
 
 
 def test_every_row_is_as_long_as_its_header():

@@ -18,6 +18,7 @@ from core.training.panel import (
     _parts,
     apply,
     beyond,
+    build_bank,
     clip_scores,
     clip_weights,
     fit_linear,
@@ -298,3 +299,23 @@ def test_degraded_views_share_their_part_of_a_clips_weight():
     names = np.array(["a", "a", "a", "b", "c"])
     clean = np.array([True, False, False, True, False])
     assert _parts(names, clean, 0.2) == pytest.approx([0.8, 0.1, 0.1, 1.0, 1.0])
+
+
+def test_two_processes_measure_what_one_does(tmp_path, monkeypatch):
+    rng = np.random.default_rng(6)
+    clips = [clip(f"c{i}", "bonafide", FOLDS[0][0]) for i in range(5)]
+    banks = []
+    monkeypatch.setattr(fitting, "PORTION", 2)
+    sound = (3_000 * rng.standard_normal((5, 1, 20_000))).astype(np.int16)
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        (folder / "audio").mkdir(parents=True)
+        for c, x in zip(clips, sound, strict=True):
+            np.save(folder / "audio" / f"{c.clip}.npy", x)
+        told: list[tuple[int, int]] = []
+        banks.append(build_bank(folder, clips, 0, BLANK, lambda *n, told=told: told.append(n), workers))
+        assert told == [(2, 5), (4, 5), (5, 5)]
+    one, two = banks
+    assert one.clip.tolist() == two.clip.tolist() == [c.clip for c in clips]
+    for name, values in one.vectors.items():
+        assert np.allclose(values.astype(float), two.vectors[name].astype(float), rtol=1e-2, atol=1e-3)

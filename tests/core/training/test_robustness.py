@@ -169,6 +169,19 @@ def test_what_changes_nothing_is_within_and_what_mixes_up_exceeds():
     assert mixed.eer_clean == clean.eer.value and mixed.n == (40, 40) and "few" in mixed.warning
 
 
+def test_findings_on_the_wrong_side_are_counted_where_the_zero_is_known():
+    """What only shifts scores leaves the EER alone and turns findings round."""
+    def lower(x, rng):
+        return x - 0.5
+
+    assert table()[0].wrong is None
+    clean, shifted, gone = table(condition("lower", lower), condition("gone", refused), zero=0.2)
+    own = np.array([listen(t.load())[0] for t in clips()])
+    assert clean.wrong == (np.mean(own[:40] < 0.2), np.mean(own[40:] > 0.2))
+    assert shifted.eer.value == clean.eer.value and shifted.wrong == (1.0, 0.0) and gone.wrong is None
+    assert to_card([clean])["rows"][0]["wrong_side"] == [round(w, 4) for w in clean.wrong]
+
+
 def test_abstaining_on_half_is_abstaining_and_the_rate_is_of_the_rest():
     def some(x, rng):
         return refused(x, rng) if rng.random() < 0.7 else x
