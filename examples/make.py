@@ -227,7 +227,7 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
                voice + "flite 2.2 and its voice slt (Carnegie Mellon University)", FREE, """
             Averaged spectra through a simple vocoder: buzzy, even, easy to hear. That vocoder works much as a
             low-rate speech coder does, and the sound bears the same traces; behind a real coder the score would mean
-            nothing, so no finding is given, although the ear has no doubt.""", abstains=True),
+            nothing, so no finding is given, although the ear has no doubt.""", abstains="speech-coder"),
         _entry("formant-voice.opus", "A rule-based voice in a messenger's codec", "spoof", "tts",
                "formant synthesis (espeak-ng 1.51)", voice + "espeak-ng 1.51", FREE, """
             No recordings behind it at all, only rules; sent as Opus at 24 kbit/s. Anyone hears that it
@@ -247,7 +247,7 @@ def entries(inserted: tuple[int, int]) -> list[dict]:
         _entry("noisy.flac", "Too noisy to say", "bona fide", "human", "studio recording",
                ALLISON + "; pink noise added at -3 dB signal-to-noise ratio", BY_SA, """
             Real speech, buried in noise. The right answer is no finding, with the reason and its limit;
-            a score here would be an accident.""", abstains=True),
+            a score here would be an accident.""", abstains="too-little-speech"),
     ]
 
 

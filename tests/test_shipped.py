@@ -31,6 +31,7 @@ def test_every_example_ends_in_a_bounded_finding_or_a_reasoned_abstention(clip: 
     assert ("members-disagree" in {r.code for r in finding.reasons}) == bool(clip.get("disagreed"))
     if finding.abstained:
         assert finding.reasons and finding.llr_log10 is None
+        assert clip.get("disagreed") or finding.reasons[0].code == clip["abstains"]
     else:
         low, high = finding.bounds
         assert low <= finding.llr_low <= finding.llr_log10 <= finding.llr_high <= high

@@ -26,6 +26,7 @@ from core.detectors.labelled import LabelledClip, Scored
 LEAST = 8  # clips of each class
 MARGIN = 0.1  # |AUC - 0.5| below which nothing is decided, whatever the number of clips
 LEVEL = 0.95
+UNFIT = ("too-little-speech",)  # examples refused for this are no test of any detector; a trace is one of ours alone
 MOST = 40  # clips of each class that a check listens to
 VERIFIED, CONTRADICTED, UNTOLD = "verified", "contradicted", "untold"
 
@@ -125,4 +126,4 @@ def bundled_clips() -> list[LabelledClip]:
         return []
     truths = {"bona fide": True, "spoof": False}
     return [LabelledClip(root / e["file"], truths[e["truth"]], e["id"]) for e in entries
-            if e.get("truth") in truths and not e.get("abstains") and (root / e["file"]).is_file()]
+            if e.get("truth") in truths and e.get("abstains") not in UNFIT and (root / e["file"]).is_file()]

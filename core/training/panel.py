@@ -82,7 +82,7 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
     path = folder / "panel" / f"sound{view}-{len(clips)}-{key:08x}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        _write_bank(path, _measure(folder, clips, view, panel, on_progress, workers))
+        write_bank(path, _measure(folder, clips, view, panel, on_progress, workers))
     with np.load(path, allow_pickle=False) as data:
         return Bank(data["clip"], data["view"], data["samples"],
                     {k[2:]: data[k] for k in data.files if k.startswith("v_")})
@@ -121,7 +121,8 @@ def _portion(folder: Path, clips: Sequence[Clip], view: int, panel: Panel) -> Ba
                 {k: np.stack([r[k] for r in rows]) for k in rows[0]})
 
 
-def _write_bank(path: Path, bank: Bank) -> None:
+def write_bank(path: Path, bank: Bank) -> None:
+    """Keep a bank on disk, whole or not at all."""
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         np.savez(file, clip=bank.clip, view=bank.view, samples=bank.samples,

@@ -20,7 +20,7 @@ from core.panel import panel_windows
 from core.training.augment import encode_decode
 from core.training.augment_room import room
 from core.training.corpus import FOLDS, Clip, load_views, split
-from core.training.panel import Bank, _write_bank, apply, beyond, clip_weights, fit_linear, window_vectors
+from core.training.panel import Bank, apply, beyond, clip_weights, fit_linear, window_vectors, write_bank
 from core.training.robustness_conditions import through_sndfile, white
 from models import views
 from models.panel import TRACES, Panel
@@ -138,7 +138,7 @@ def build_altered(folder: Path, clips: Sequence[Clip], blank: Panel) -> Bank:
                     names.append(clip.clip)
                     kinds.append(kind)
                     lengths.append(window.n_samples)
-        _write_bank(path, Bank(np.array(names), np.array(kinds), np.array(lengths),
+        write_bank(path, Bank(np.array(names), np.array(kinds), np.array(lengths),
                                {v: np.stack([r[v] for r in rows]) for v in views.VIEWS}))
     with np.load(path, allow_pickle=False) as data:
         return Bank(data["clip"], data["view"], data["samples"], {v: data[f"v_{v}"] for v in views.VIEWS})
