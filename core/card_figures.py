@@ -161,11 +161,11 @@ def robustness(card: Mapping[str, Any]) -> Section:
         rows.append((text(entry.get("condition")), text(entry.get("level")), rate.percent() if rate else "–",
                      "" if is_clean else _signed(rise), *sides, "" if silent is None else _share(silent),
                      "reference" if is_clean else verdict_words(entry)))
-    words = [text(at(node, "definition"))] if text(at(node, "definition")) else []
+    words = [said for key in ("definition", "wrong_side") if (said := text(at(node, key)))]
     for entry in entries(node, "not_measured"):
         words.append(f"{text(entry.get('condition'))} was not measured: {text(entry.get('reason'))}.")
-    headers = ("condition", "level", "EER [95 % interval]", "rise over clean", "bona fide on the wrong side",
-               "spoofs on the wrong side", "abstains on", "verdict")
+    headers = ("condition", "level", "EER [95 % interval]", "rise over clean", "bona fide wrong", "spoofs wrong",
+               "abstains on", "verdict")
     return Section("robustness", "What recordings may have gone through", tuple(words) if rows else (),
                    tables=(Table(headers, tuple(rows), (2, 3, 4, 5, 6)), *_traces(card.get("traces"))),
                    missing="The card has no robustness table: what codecs and noise do to the error was not measured.")

@@ -156,6 +156,8 @@ def conclude(
     reference = detector.deciding_reference
     rows = (*check_table(quality, entropy, calibration, reference, speakers), *_members_row(entropy, detector))
     fatal = [row for row in rows if row.fatal]
+    if fatal and not all(row.code in LEADS_STAY for row in fatal):  # no lead from scores that can't be trusted
+        rows = tuple(row for row in rows if row.code != "synthetic-part")
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]
     reasons = tuple(_reason(row, entropy, calibration) for row in fatal)

@@ -26,15 +26,17 @@ Scorer = Callable[[np.ndarray], tuple[float, bool]]
 CLEAN = Condition("clean", "as it is", "clean", lambda x, rng: x)
 WITHIN, ABSTAINS, EXCEEDS, UNMEASURED = "within a third", "abstains", "exceeds", "not measured"
 THIRD = 1 / 3
+LEAST = 10  # clips of a class that an error rate is given for
 MOSTLY = 0.5  # share of clips from which on a detector counts as abstaining
 DEFINITION = (
     "Each held-out clip is degraded once per row and scored. EER is that of the clips on which the detector gives a "
     "score both clean and degraded; its rise is relative to the clean EER of the same clips, with 95 % intervals from a "
     "bootstrap over speakers and systems that is paired between both. Verdict: 'abstains' where the detector gives no "
     "finding for at least half of the degraded clips; else 'within a third' where the rise is less than a third of the "
-    "clean value, 'exceeds' where it is more; 'sure' says that the whole interval of the rise is on the same side. Wrong "
-    "side: shares of the degraded bona fide and spoofed clips with a score whose calibrated finding points the other way."
+    "clean value, 'exceeds' where it is more; 'sure' says that the whole interval of the rise is on the same side."
 )
+WRONG = ("Wrong: shares of the degraded bona fide clips and spoofs with a score whose calibrated finding points the "
+         "other way.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +181,10 @@ def _row(condition: Condition, clips: Sequence[TestClip], known: Mapping[tuple[s
     common = {"condition": condition.name, "level": condition.level, "kind": condition.kind, "clips": len(clips),
               "telephone": condition.telephone, "abstention": abstention, "failed": failed}
     count = int((both & bona).sum()), int((both & ~bona).sum())
-    if not all(count):
+    if min(count) < LEAST:
         verdict = ABSTAINS if abstention >= MOSTLY else UNMEASURED
         return RobustnessRow(**common, n=count, eer=None, eer_clean=None, rise=None, verdict=verdict, sure=True,
-                             warning="no clips of one class were answered")
+                             warning=f"fewer than {LEAST} clips of one class were answered")
     scores = [np.array([h.score for h in side]) for side in (clean, here)]
     eer, before, rise = _paired(*scores, both & bona, both & ~bona, group, n_boot, seed)
     verdict, sure = _verdict(condition, eer, before, rise, abstention)
@@ -228,7 +230,7 @@ def to_card(rows: Sequence[RobustnessRow]) -> dict[str, Any]:
     """The table as the model card has it: definition, rows, counts of verdicts, and what could not be measured."""
     judged = [r for r in rows if r.condition != CLEAN.name]
     return {
-        "definition": DEFINITION,
+        "definition": DEFINITION, "wrong_side": WRONG,
         "rows": [_card_row(r) for r in rows],
         "verdicts": {v: sum(r.verdict == v for r in judged) for v in (WITHIN, ABSTAINS, EXCEEDS, UNMEASURED)},
         "not_measured": [{"condition": c, "level": level, "reason": why} for c, level, why in NOT_MEASURED],

@@ -120,6 +120,19 @@ def test_the_whole_recordings_score_has_its_share_in_what_says_that_a_part_stand
     assert rows[1].value - rows[0].value == pytest.approx(2.0 * scores[0] / np.log(10), abs=1e-5)
 
 
+def test_what_is_refused_for_its_traces_has_no_score_and_no_lead(tmp_path):
+    """The same sound with limits that its traces lie below, and with one that it exceeds."""
+    found = {}
+    for name, limit in (("below", 1e6), ("beyond", -1e6)):
+        given = {"part_limit": np.array([1e6]), "trace_limits": np.array([1e6, limit, 1e6])}
+        found[name] = examine(DATA, model=with_panel(tmp_path / name, **given), device="cpu").finding
+    codes = {name: [r.code for r in f.checks] for name, f in found.items()}
+    assert "synthetic-part" in codes["below"] and "synthetic-part" not in codes["beyond"]
+    assert not found["below"].abstained and [r.code for r in found["beyond"].reasons] == ["room"]
+    assert "reverberant room" in found["beyond"].sentence and found["beyond"].score is None
+    assert found["beyond"].regions == () and any("closer to the speaker" in a for a in found["beyond"].advice)
+
+
 def test_without_a_limit_there_is_no_row_about_parts(folder):
     codes = {row.code for row in examine(DATA, model=folder, device="cpu").finding.checks}
     assert "synthetic-part" not in codes and "several-speakers" in codes

@@ -182,13 +182,26 @@ def test_findings_on_the_wrong_side_are_counted_where_the_zero_is_known():
     assert to_card([clean])["rows"][0]["wrong_side"] == [round(w, 4) for w in clean.wrong]
 
 
+def test_no_rate_is_given_of_a_handful():
+    """Nine clips of a class that still get a score are no basis for an error rate."""
+    def keeping(k):
+        kept = {float(t.load()[200]) for t in (*clips()[:k], *clips()[40:])}
+        return condition(f"{k}", lambda x, r: x if float(x[200]) in kept else refused(x, r))
+
+    nine, ten = (robustness_table(listen, clips(), conditions=[keeping(k)], n_boot=20, zero=0.2)[1] for k in (9, 10))
+    assert nine.n == (9, 40) and nine.eer is None and nine.wrong is None
+    assert nine.verdict == UNMEASURED and "fewer than 10" in nine.warning
+    assert ten.n == (10, 40) and ten.eer is not None and ten.wrong is not None
+
+
 def test_abstaining_on_half_is_abstaining_and_the_rate_is_of_the_rest():
     def some(x, rng):
         return refused(x, rng) if rng.random() < 0.7 else x
 
-    _, part, full = table(condition("part", some), condition("full", refused))
+    both = [condition("part", some), condition("full", refused)]
+    _, part, full = robustness_table(listen, clips(80), conditions=both, n_boot=100)
     assert part.verdict == ABSTAINS == full.verdict and full.abstention == 1 and full.eer is None
-    assert 0.5 <= part.abstention < 1 and sum(part.n) == round(80 * (1 - part.abstention))
+    assert 0.5 <= part.abstention < 1 and sum(part.n) == round(160 * (1 - part.abstention))
     assert part.rise.value == 0, "the clips that are left are compared with themselves"
 
 
