@@ -10,6 +10,7 @@ from core.attribute.audition import Box, audition, box_mask, map_mask, score_of,
 from core.attribute.question import Question, pose
 from core.attribute.run import compute
 from core.audio import read_recording
+from core.dropouts import bridged
 from core.errors import InvalidOption
 from tests import known_models as known
 from tests.factories import sound_bytes, voiced
@@ -72,3 +73,16 @@ def test_profiles_tell_where_the_artefact_is(posed):
     assert sum(bands.values()) == pytest.approx(1.0) and max(bands, key=bands.get) == "1–4 kHz"
     assert profile.over_time(found).sum() == pytest.approx(found.values.sum()) == profile.over_frequency(found).sum()
     assert "1–4 kHz" in profile.sentence(found)
+
+
+@pytest.mark.parametrize("bridges", [True, False])
+def test_what_is_explained_is_what_the_detector_hears_of_lost_packets(bridges):
+    lost = SOUND.copy()
+    lost[16_000:16_320] = 0
+    scorer = known.artefact(3_000.0)
+    scorer.bridges = bridges
+    heard = bridged(lost) if bridges else lost
+    put = pose(read_recording(sound_bytes(lost, subtype="FLOAT"), "v.wav"), scorer, Question())
+    for each in (put, put.with_sound(lambda i, x: lost[: len(x)])):
+        assert np.allclose(each.problems[0].wav[0].numpy(), heard[: each.problems[0].wav.shape[1]], atol=1e-6)
+    assert np.abs(bridged(lost) - lost).max() > 0.01
