@@ -54,10 +54,11 @@ def test_a_pause_is_no_dropout():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.lists(st.integers(0, 45), min_size=1, max_size=8), st.floats(1e-3, 4.0))
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 45), min_size=1, max_size=8), st.floats(0.05, 4.0))
 def test_outside_the_gaps_nothing_changes_and_loudness_is_only_a_factor(seed, packets, gain):
     rng = np.random.default_rng(seed)
     x = vowel() + 0.01 * rng.standard_normal(RATE).astype(np.float32)
+    x = np.where(np.abs(x) < 2e-3, np.float32(2e-3), x)  # above a 16-bit step at every gain: silence stays the same
     for packet in packets:
         x[packet * 320 : packet * 320 + 320] = 0
     y = bridged(x)
