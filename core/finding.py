@@ -156,11 +156,11 @@ def conclude(
     reference = detector.deciding_reference
     rows = (*check_table(quality, entropy, calibration, reference, speakers), *_members_row(entropy, detector))
     fatal = [row for row in rows if row.fatal]
-    if fatal and not all(row.code in LEADS_STAY for row in fatal):  # no lead from scores that can't be trusted
-        rows = tuple(row for row in rows if row.code != "synthetic-part")
     if any(row.code == "silence" for row in fatal):  # everything else that fails, fails because of it
         fatal = [row for row in fatal if row.code == "silence"]
     reasons = tuple(_reason(row, entropy, calibration) for row in fatal)
+    if not _parts_shown(reasons):  # nor a lead from scores that can't be trusted
+        rows = tuple(row for row in rows if row.code != "synthetic-part")
     # the clip's score is not looked at before this line
     score = None if reasons else entropy.clip_score
     llr = None if score is None else calibration.apply(score)
@@ -229,7 +229,7 @@ _REASONS = {
     "{limit:.0f} dB are needed)",
     "far-from-calibration": "this recording is unlike those on which the detector was calibrated "
     "({value:.1f} standard deviations away, at most {limit:.1f} are needed)",
-    "speech-coder": "the sound bears the traces of a low-rate speech coder, as Opus leaves them below 16 kbit/s; behind "
+    "speech-coder": "the sound bears the traces of a low-rate speech coder, as Opus leaves them at low bit rates; behind "
     "one, real speech scores like synthesis",
     "room": "the sound bears the traces of a reverberant room, in which the detector is wrong too often",
     "compression": "the sound bears the traces of strong compression, as MP3 leaves them at 32 kbit/s; behind it, "

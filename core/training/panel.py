@@ -15,9 +15,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ import torch
 
 from core.panel import panel_windows
 from core.training.corpus import FOLDS, Clip, load_views
+from core.training.processes import processes
 from models import views
 from models.panel import LIMIT, MAPS_VIEW, NETWORK_VIEW, NETWORK_VIEWS, Linear, Panel
 
@@ -83,9 +82,7 @@ def build_bank(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         write_bank(path, _measure(folder, clips, view, panel, on_progress, workers))
-    with np.load(path, allow_pickle=False) as data:
-        return Bank(data["clip"], data["view"], data["samples"],
-                    {k[2:]: data[k] for k in data.files if k.startswith("v_")})
+    return read_bank(path)
 
 
 def _measure(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
@@ -102,7 +99,7 @@ def _measure(folder: Path, clips: Sequence[Clip], view: int, panel: Panel,
         for job in jobs:
             keep(_portion(*job))
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        with processes(workers) as pool:
             for bank in pool.map(_portion, *zip(*jobs, strict=True)):
                 keep(bank)
     return join(found)
@@ -128,6 +125,13 @@ def write_bank(path: Path, bank: Bank) -> None:
         np.savez(file, clip=bank.clip, view=bank.view, samples=bank.samples,
                  **{f"v_{k}": v for k, v in bank.vectors.items()})
     partial.replace(path)
+
+
+def read_bank(path: Path) -> Bank:
+    """What :func:`write_bank` kept. No pickled content is accepted."""
+    with np.load(path, allow_pickle=False) as data:
+        return Bank(data["clip"], data["view"], data["samples"],
+                    {k[2:]: data[k] for k in data.files if k.startswith("v_")})
 
 
 def join(banks: Sequence[Bank]) -> Bank:

@@ -16,7 +16,7 @@ import numpy as np
 from core.training import robustness
 from core.training.corpus import FOLDS, Clip, load_views, split
 from core.training.panel_runs import score_samples
-from core.training.panel_traces import bears_traces, by_turns
+from core.training.panel_traces import bears_traces, by_turns, recognisers_alone
 from models.panel import Panel
 
 FOLD = 3  # has speech, conversion, text to speech and vocoders
@@ -37,8 +37,10 @@ def robustness_rows(work: Path, clips: Sequence[Clip], panel: Panel, limits: np.
     items = [robustness.TestClip(c.clip, c.bonafide, (c.speaker or c.clip) if c.bonafide else c.system,
                                  lambda c=c: load(c)) for c in chosen]
 
+    alone = recognisers_alone(panel)
+
     def scorer(samples: np.ndarray) -> tuple[float, bool]:
-        refused = refuses(samples) or bears_traces(panel, samples, limits)
+        refused = refuses(samples) or bears_traces(alone, samples, limits)
         return (float("nan"), True) if refused else (score_samples(panel, samples)[0], False)
 
     def progress(done: int, total: int) -> None:

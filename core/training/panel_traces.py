@@ -13,15 +13,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from core.dropouts import bridged
-from core.panel import panel_windows
+from core.panel import listen, panel_windows
 from core.training.augment import encode_decode
 from core.training.augment_room import room
 from core.training.corpus import FOLDS, Clip, load_views, split
-from core.training.panel import Bank, apply, beyond, clip_weights, fit_linear, window_vectors, write_bank
-from core.training.robustness_conditions import through_sndfile, white
+from core.training.panel import Bank, apply, beyond, clip_weights, fit_linear, read_bank, window_vectors, write_bank
+from core.training.robustness_conditions import applied, through_sndfile, white
 from models import views
 from models.panel import TRACES, Panel
 
@@ -38,7 +36,7 @@ def _speech_coder(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _speech_coder_again(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    once = _fitted(_speech_coder(x, rng), len(x))
+    once = applied(_speech_coder, x, rng)
     return encode_decode(once, str(rng.choice(("mp3", "aac"))), int(rng.choice((48_000, 64_000, 96_000))))
 
 
@@ -131,7 +129,7 @@ def build_altered(folder: Path, clips: Sequence[Clip], blank: Panel) -> Bank:
             samples = load_views(folder, clip)[0].astype(np.float32) / 32768.0
             for kind, (name, _, change) in enumerate(KINDS):
                 rng = np.random.default_rng(zlib.crc32(f"{clip.clip}|{name}".encode()))
-                altered = _fitted(change(samples, rng), len(samples))
+                altered = applied(change, samples, rng)
                 for window in panel_windows(len(altered)):
                     vectors = window_vectors(quiet, altered[window.start : window.stop])
                     rows.append({v: vectors[v] for v in views.VIEWS})
@@ -140,14 +138,7 @@ def build_altered(folder: Path, clips: Sequence[Clip], blank: Panel) -> Bank:
                     lengths.append(window.n_samples)
         write_bank(path, Bank(np.array(names), np.array(kinds), np.array(lengths),
                                {v: np.stack([r[v] for r in rows]) for v in views.VIEWS}))
-    with np.load(path, allow_pickle=False) as data:
-        return Bank(data["clip"], data["view"], data["samples"], {v: data[f"v_{v}"] for v in views.VIEWS})
-
-
-def _fitted(y: np.ndarray, n: int) -> np.ndarray:
-    """y cut or padded to n samples, float32 within full scale."""
-    y = np.pad(np.asarray(y, np.float32)[:n], (0, max(0, n - len(y))))
-    return y * np.float32(min(1.0, 0.99 / max(1e-9, float(np.abs(y).max(initial=0)))))
+    return read_bank(path)
 
 
 def fit_traces(panel: Panel, bank: Bank, altered: Bank, clips: Sequence[Clip]) -> None:
@@ -215,14 +206,15 @@ def fit_and_measure(panels: Sequence[Panel], bank: Bank, altered: Bank, clips: S
     }
 
 
-@torch.inference_mode()
+def recognisers_alone(panel: Panel) -> Panel:
+    """The panel's recognisers without its members, so that the network needn't be asked."""
+    alone = panel.without_network()
+    alone.traces = panel.traces
+    return alone
+
+
 def bears_traces(panel: Panel, samples: np.ndarray, limits: np.ndarray) -> bool:
-    """Whether an examination of samples float32 (n,) would be refused for its traces; the network isn't asked."""
-    windows = panel_windows(len(samples))
-    scores = []
-    for window in windows:
-        wav = torch.from_numpy(bridged(np.array(samples[window.start : window.stop], np.float32)))[None]
-        sound = views.prepare(wav)
-        scores.append(panel.trace_scores(views.clip_views(sound, *views.frame_tracks(sound)))[0].numpy())
-    mean = np.average(scores, axis=0, weights=[w.n_samples for w in windows])
-    return bool((mean > limits).any())
+    """Whether an examination of samples float32 (n,) would be refused for its traces."""
+    reading = listen(samples, panel)
+    scores = reading.clip_traces(np.array([w.n_samples for w in reading.timeline.windows]))
+    return any(score > limit for score, limit in zip(scores.values(), limits, strict=True))

@@ -36,11 +36,18 @@ class Condition:
 
     def apply(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """x (n,) float32 at 16 kHz -> (n,) float32, finite, within full scale. Raises what the encoder raises."""
-        y = np.asarray(self.make(np.asarray(x, np.float32), rng), np.float32)[: len(x)]
-        y = np.pad(y, (0, len(x) - len(y)))
-        if not np.isfinite(y).all():
-            raise ValueError(f"{self.key} gave samples that are not finite")
-        return y * np.float32(min(1.0, PEAK / max(1e-9, float(np.abs(y).max(initial=0)))))
+        return applied(self.make, np.asarray(x, np.float32), rng)
+
+
+def applied(make: Degradation, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a degradation makes of x (n,) -> (n,) float32, cut or padded, within full scale. Raises ValueError where it
+    isn't finite, and what the encoder raises.
+    """
+    y = np.asarray(make(x, rng), np.float32)[: len(x)]
+    y = np.pad(y, (0, len(x) - len(y)))
+    if not np.isfinite(y).all():
+        raise ValueError("the degradation gave samples that are not finite")
+    return y * np.float32(min(1.0, PEAK / max(1e-9, float(np.abs(y).max(initial=0)))))
 
 
 # ---- noise -----------------------------------------------------------------------------------------------------

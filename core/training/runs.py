@@ -7,9 +7,7 @@ never repeated, so an interrupted evaluation resumes where it stopped. Variants 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from core.training.baselines import clean_view
 from core.training.corpus import FOLDS, Clip, split
 from core.training.hybrids import make_hybrids
 from core.training.loop import Recipe, new_model, score_clip, train
+from core.training.processes import processes
 from models.encoder import FrameEncoder, load_encoder
 from models.finfoed import FInfoED
 
@@ -85,7 +84,7 @@ def run_all(work: Path, clips: Sequence[Clip], encoder_path: Path, seeds: Mappin
     jobs = [job for job in jobs if not run_path(work, *job[3:4], *job[5:]).exists()]
     if not jobs:
         return
-    with ProcessPoolExecutor(max(1, workers), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with processes(workers) as pool:
         for job, result in zip(jobs, pool.map(run_fold, *zip(*jobs, strict=True)), strict=True):
             say(f"{job[3]}, seed {job[5]}, fold {job[6]}: trained in {result.wall_s:.0f} s")
 

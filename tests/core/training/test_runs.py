@@ -33,5 +33,5 @@ def test_runs_that_are_there_are_not_repeated(tmp_path: Path, monkeypatch):
             path = runs.run_path(tmp_path, name, 0, fold)
             path.parent.mkdir(exist_ok=True)
             path.touch()
-    monkeypatch.setattr(runs, "ProcessPoolExecutor", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr(runs, "processes", lambda *_: pytest.fail("a run was started"))
     runs.run_all(tmp_path, [], tmp_path, {"finfoed": 1, "no-adapters": 1}, known, 2, print)
